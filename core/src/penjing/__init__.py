@@ -1,0 +1,42 @@
+"""penjing makes small AI models that people can trust.
+
+The public verbs are imported when first used, so that `import penjing` stays light:
+
+- `compress(model, recipe=..., data=..., metric=..., budget=..., output=...)`: from a model to a verified small file;
+- `load_bundle(folder)`: run a finished bundle with LiteRT alone, without TensorFlow;
+- `Recipe`: an ordered list of steps, read from TOML;
+- `hookimpl`: marks a plugin's hook implementations.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penjing.hookspecs import hookimpl
+    from penjing.recipe import Recipe
+    from penjing.runner.api import compress
+    from penjing.runtime import load_bundle
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "compress": "penjing.runner.api",
+    "hookimpl": "penjing.hookspecs",
+    "load_bundle": "penjing.runtime",
+    "Recipe": "penjing.recipe",
+}
+
+__all__ = ["Recipe", "__version__", "compress", "hookimpl", "load_bundle"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'penjing' has no attribute '{name}'")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
