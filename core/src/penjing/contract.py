@@ -275,12 +275,13 @@ class StepContext:
     invariants: Sequence[Invariant]
     """The promises of earlier steps; `fit` keeps them."""
     fit: Callable[..., Mapping[str, Sequence[float]]]
-    """`fit(model, training, *, loss=None, teacher=None, on_step=None, constraints=()) -> history`: the engine's
-    training loop (checkpointed, seeded, holding all invariants). `training` is a `TrainingSettings`."""
+    """`fit(model, training, *, loss=None, wrap=None, on_update=None) -> history`: the engine's training loop
+    (checkpointed, seeded, holding all invariants); see `penjing.compression.finetuning.Trainer.fit`."""
     evaluate: Callable[[Any], float]
     """The primary metric of a Keras model on the validation part."""
-    teacher: Callable[[Mapping[str, Any], Any], Any]
-    """`teacher(options, training)`: the domain's teacher, trained, from the cache where it was trained before."""
+    teacher: Callable[[Any], Any]
+    """`teacher(training) -> keras.Model`: the domain's teacher, trained with a `TrainingSettings`, or from the cache
+    where it was trained before."""
     progress: Callable[[str], None]
     """A line for the person who waits."""
 

@@ -180,24 +180,31 @@ class Recipe:
         except tomllib.TOMLDecodeError:
             value = text.strip()
         if parts[0] == "steps":
-            if len(parts) != 3 or not parts[1].isdigit() or not 1 <= int(parts[1]) <= len(self.steps):
+            if len(parts) < 3 or not parts[1].isdigit() or not 1 <= int(parts[1]) <= len(self.steps):
                 raise UsageError(
                     f"the override '{override}' names no step",
                     why=f"the recipe has {len(self.steps)} steps, counted from 1",
                     hint="write steps.1.key=value",
                 )
             index = int(parts[1]) - 1
-            changed = replace(
-                self.steps[index], settings={**self.steps[index].settings, parts[2]: value}
-            )
+            settings = _with_value(self.steps[index].settings, parts[2:], value)
+            changed = replace(self.steps[index], settings=settings)
             return replace(self, steps=(*self.steps[:index], changed, *self.steps[index + 1 :]))
-        if parts[0] not in TABLES or len(parts) != 2:
+        if parts[0] not in TABLES:
             raise UsageError(
                 f"the override '{override}' names no table of the recipe",
                 hint=did_you_mean(parts[0], [*TABLES, "steps"]),
             )
-        table = {**getattr(self, parts[0]), parts[1]: value}
+        table = _with_value(getattr(self, parts[0]), parts[1:], value)
         return replace(self, **{parts[0]: table})
+
+
+def _with_value(table: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of a table with one value changed, nested tables opened."""
+    if len(path) == 1:
+        return {**table, path[0]: value}
+    inner = table.get(path[0], {})
+    return {**table, path[0]: _with_value(inner if isinstance(inner, Mapping) else {}, path[1:], value)}
 
 
 @dataclass(frozen=True)
@@ -226,7 +233,9 @@ def _key_lines(text: str) -> dict[tuple[str | int, ...], int]:
             lines.setdefault((match[1],), number)
             lines[prefix] = number
         elif match := _TABLE_HEADER.match(line):
-            prefix = tuple(match[1].split("."))
+            parts = match[1].split(".")
+            # [steps.teacher] belongs to the step above it.
+            prefix = ("steps", steps - 1, *parts[1:]) if parts[0] == "steps" and steps else tuple(parts)
             lines[prefix] = number
         elif match := _KEY.match(line):
             lines.setdefault((*prefix, match[1] or match[2] or match[3]), number)

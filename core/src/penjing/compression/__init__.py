@@ -1,0 +1,1 @@
+"""The engine: techniques that make a Keras model smaller, and the pipeline that runs a recipe of them."""

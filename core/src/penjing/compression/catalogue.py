@@ -1,0 +1,46 @@
+"""The engine's own techniques, as the `penjing_techniques` hook hands them out. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from penjing.contract import Technique
+
+_SETTINGS = "penjing.compression.settings"
+_PRUNE = "penjing.compression.pruning.weights"
+_QUANTIZE = "penjing.compression.quantization.post_training"
+_DISTILL = "penjing.compression.distillation"
+
+TECHNIQUES = (
+    Technique(
+        name="finetune",
+        summary="Train the model further, keeping every promise of earlier steps.",
+        settings=f"{_SETTINGS}:FinetuneSettings",
+        apply="penjing.compression.finetuning:apply",
+        explain="penjing.compression.finetuning:explain",
+    ),
+    Technique(
+        name="distill",
+        summary="Learn from a bigger model's outputs, on top of the labels.",
+        settings=f"{_SETTINGS}:DistillSettings",
+        apply=f"{_DISTILL}:apply",
+        explain=f"{_DISTILL}:explain",
+        search_space=f"{_DISTILL}:search_space",
+    ),
+    Technique(
+        name="prune-weights",
+        summary="Small weights become zero and stay zero (a smaller zip, not a smaller file).",
+        settings=f"{_SETTINGS}:PruneWeightsSettings",
+        apply=f"{_PRUNE}:apply",
+        invariants=("penjing.compression.pruning.sparsity_mask:SparsityMask",),
+        explain=f"{_PRUNE}:explain",
+        search_space=f"{_PRUNE}:search_space",
+    ),
+    Technique(
+        name="quantize",
+        summary="Post-training quantization: int8, dynamic or float16.",
+        settings=f"{_SETTINGS}:QuantizeSettings",
+        apply=f"{_QUANTIZE}:apply",
+        explain=f"{_QUANTIZE}:explain",
+        search_space=f"{_QUANTIZE}:search_space",
+        ends_recipe=True,
+    ),
+)

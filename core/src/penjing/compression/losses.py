@@ -1,0 +1,88 @@
+"""The usual loss of each task, and what a model's outputs are: probabilities or logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+from keras import ops
+
+from penjing.contract import Task
+from penjing.errors import ModelError
+
+OutputKind = Literal["softmax", "sigmoid", "linear"]
+Loss = Callable[[Any, Any], Any]
+
+CATEGORICAL_TASKS = ("classification", "ordinal", "ranking")
+BINARY_TASKS = ("binary", "multilabel")
+
+
+def output_kind(model: keras.Model) -> OutputKind:
+    """What the last layer of a model emits: softmax or sigmoid probabilities, or plain numbers (logits, values).
+
+    Raises:
+        ModelError: The model has several outputs, which no task's usual loss can take.
+    """
+    if len(model.outputs) != 1:
+        raise ModelError(
+            f"the model has {len(model.outputs)} outputs",
+            why="only a model with one output has a usual loss and metric",
+            hint="select the output that matters: keras.Model(model.inputs, model.outputs[0])",
+        )
+    layer: Any = model
+    while isinstance(layer, keras.Model):
+        layer = layer.outputs[0]._keras_history.operation
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    if isinstance(layer, keras.layers.Activation):
+        activation = layer.activation.__name__
+    if activation in ("softmax", "sigmoid"):
+        return activation  # type: ignore[return-value]
+    return "linear"
+
+
+def as_logits(outputs: Any, kind: OutputKind) -> Any:
+    """Outputs as logits. The logarithm of a softmax equals the logits but for a constant, which softmax ignores."""
+    if kind == "softmax":
+        return ops.log(ops.clip(outputs, 1e-7, 1.0))
+    if kind == "sigmoid":
+        clipped = ops.clip(outputs, 1e-7, 1.0 - 1e-7)
+        return ops.log(clipped) - ops.log1p(-clipped)
+    return outputs
+
+
+def task_loss(task: Task, kind: OutputKind, label_smoothing: float = 0.0) -> Loss:
+    """The usual loss of a task, a mean over the examples.
+
+    Targets of a classification are float32 of shape (n, classes), one-hot or soft; see `as_targets`.
+    """
+    if task in CATEGORICAL_TASKS:
+        return keras.losses.CategoricalCrossentropy(
+            from_logits=kind == "linear", label_smoothing=label_smoothing
+        )
+    if task in BINARY_TASKS:
+        return keras.losses.BinaryCrossentropy(
+            from_logits=kind == "linear", label_smoothing=label_smoothing
+        )
+    return keras.losses.MeanSquaredError()
+
+
+def as_targets(task: Task, y: Any, outputs: int) -> Any:
+    """Targets in the shape that `task_loss` takes: class numbers become one-hot rows.
+
+    Args:
+        y: Class numbers of shape (n,) or (n, 1), or float targets of shape (n, ...).
+        outputs: Number of the model's outputs.
+    """
+    import numpy as np
+
+    y = np.asarray(y)
+    if task in CATEGORICAL_TASKS and (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1 != outputs)):
+        numbers = y.reshape(-1).astype(np.int64)
+        rows = np.zeros((len(numbers), outputs), np.float32)
+        rows[np.arange(len(numbers)), numbers] = 1.0
+        return rows
+    y = y.astype(np.float32)
+    return y[:, None] if y.ndim == 1 else y

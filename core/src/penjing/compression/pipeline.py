@@ -1,0 +1,408 @@
+"""Run a recipe: step by step, each checkpointed whole or not at all, earlier promises checked after each later step.
+
+A step's folder `steps/NN-technique/` holds `model.keras`, `model.tflite`, `invariants-N.npz`, and last of all
+`outcome.json` with the hashes of the others: where it stands, the step is done. Its fingerprint chains everything that
+the step depends on, so `--resume` takes over exactly the steps that would come out the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from penjing.bundle.atomic import write_bytes_atomically, write_json_atomically
+from penjing.compression import checkpoint
+from penjing.compression.determinism import fingerprint, seed_everything
+from penjing.compression.model_tree import check_finite
+from penjing.compression.plan import PlannedStep
+from penjing.compression.workbench import Workbench
+from penjing.contract import (
+    ExportSettings,
+    Invariant,
+    LayerChange,
+    OutcomeInfo,
+    StepContext,
+    StepInfo,
+    StepOutcome,
+    Violation,
+)
+from penjing.errors import CheckFailedError, PenjingError, PluginError, RunFolderError
+from penjing.export.litert import to_litert
+
+
+class Observer(Protocol):
+    """Who is told about steps; a plugin host passes it on."""
+
+    def before_step(self, step: StepInfo) -> None: ...
+
+    def after_step(self, step: StepInfo, outcome: OutcomeInfo) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """A finished step, as outcome.json has it."""
+
+    number: int
+    technique: str
+    plugin: str
+    settings: Mapping[str, Any]
+    summary: str
+    fingerprint: str
+    seconds: float
+    flash_bytes: int
+    validation: float
+    """The primary metric on the validation part: of the file once a step has decided how it is written, of the
+    Keras model before."""
+    figures: Mapping[str, float]
+    layers: tuple[LayerChange, ...]
+    history: Mapping[str, Sequence[float]]
+    promises: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineResult:
+    """What a recipe made of a model."""
+
+    model: keras.Model
+    """The Keras model after the last step."""
+    content: bytes
+    """The .tflite file."""
+    export: ExportSettings
+    records: tuple[StepRecord, ...]
+
+
+Resolve = Callable[[str, Any], Any]
+
+
+def run_steps(
+    model: keras.Model,
+    steps: Sequence[PlannedStep],
+    bench: Workbench,
+    *,
+    folder: Path,
+    start: str,
+    reference_bytes: int,
+    resolve: Resolve,
+    observer: Observer,
+) -> PipelineResult:
+    """Run the steps of a recipe on a model.
+
+    Args:
+        model: The trained reference; it is not changed.
+        folder: `steps/` of the run folder. Finished steps in it are taken over when their fingerprints fit.
+        start: Fingerprint of the reference: of data, seed, recipe tables and training.
+        reference_bytes: Flash of the reference's float32 file.
+        resolve: Imports "package.module:function" on behalf of a plugin.
+
+    Raises:
+        CheckFailedError: A step broke an earlier promise, or quantization made the file larger.
+        PluginError: A technique failed in a way of its own.
+    """
+    check_finite(model)
+    chain = start
+    state = _State(model=model, export=ExportSettings(), flash_bytes=reference_bytes)
+    records: list[StepRecord] = []
+    for step in steps:
+        chain = fingerprint(
+            [chain, step.technique.name, step.settings.model_dump_json(), str(step.source)]
+        )
+        place = folder / f"{step.number:02d}-{step.technique.name}"
+        info = StepInfo(
+            number=step.number,
+            technique=step.technique.name,
+            settings=step.settings.model_dump(mode="json"),
+            plugin=str(step.source),
+        )
+        observer.before_step(info)
+        finished = _read_step(place, chain, step, resolve)
+        resumed = finished is not None
+        if finished is None:
+            _run_step(state, step, bench, place, chain, resolve)
+            # Also a step that has just run goes on from its checkpoint: a resumed run cannot differ then.
+            finished = _read_step(place, chain, step, resolve)
+            assert finished is not None
+        else:
+            bench.reporter.line(f"step {step.number}, {step.technique.name}: done before")
+        record, outcome = finished
+        state = _State(
+            model=outcome.model,
+            export=outcome.export or state.export,
+            invariants=(*state.invariants, *outcome.invariants),
+            flash_bytes=record.flash_bytes,
+            content=(place / "model.tflite").read_bytes(),
+        )
+        records.append(record)
+        observer.after_step(
+            info,
+            OutcomeInfo(
+                summary=record.summary,
+                metric=bench.metric.name,
+                value=record.validation,
+                flash_bytes=record.flash_bytes,
+                seconds=record.seconds,
+                resumed=resumed,
+                figures=record.figures,
+            ),
+        )
+    content = state.content or export(state.model, state.export, bench)
+    broken = check_promises(state.invariants, lambda invariant: invariant.check_file(content))
+    if broken:
+        raise _broken("the exported file", broken)
+    return PipelineResult(
+        model=state.model, content=content, export=state.export, records=tuple(records)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    model: keras.Model
+    export: ExportSettings
+    flash_bytes: int
+    invariants: tuple[Invariant, ...] = ()
+    content: bytes | None = None
+
+
+def export(model: keras.Model, settings: ExportSettings, bench: Workbench) -> bytes:
+    """The model as a .tflite file, calibrated on training examples that the settings' seed chooses."""
+    calibration = None
+    if settings.calibration_examples:
+        count = min(settings.calibration_examples, len(bench.train))
+        chosen = np.random.default_rng(settings.seed).permutation(len(bench.train))[:count]
+        chosen.sort()
+        x = bench.train.x
+        calibration = (
+            {name: np.asarray(value)[chosen] for name, value in x.items()}
+            if isinstance(x, dict)
+            else np.asarray(x)[chosen]
+        )
+    return to_litert(model, settings, calibration)
+
+
+def _run_step(
+    state: _State,
+    step: PlannedStep,
+    bench: Workbench,
+    place: Path,
+    chain: str,
+    resolve: Resolve,
+) -> None:
+    name = step.technique.name
+    marker = place / "fingerprint.txt"
+    if place.exists() and not (marker.is_file() and marker.read_text() == chain):
+        shutil.rmtree(place)  # left by another recipe, data or version
+    place.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomically(marker, chain.encode())
+    bench.reporter.line(f"step {step.number}: {name}")
+    started = time.monotonic()
+    seed = seed_everything(bench.seed, "step", step.number, name)
+    # Work on a copy: the caller's model stays as it is, and every step starts as it would after a resume.
+    model = keras.models.clone_model(state.model)
+    model.set_weights(state.model.get_weights())
+    trainer = bench.trainer(seed, place, f"{step.number:02d}-{name}", state.invariants)
+    context = StepContext(
+        model=model,
+        train=bench.train,
+        validation=bench.validation,
+        splits_extra=bench.extra,
+        task=bench.task,
+        labels=bench.labels,
+        metric=bench.metric,
+        seed=seed,
+        folder=place,
+        invariants=state.invariants,
+        fit=trainer.fit,
+        evaluate=bench.evaluate,
+        teacher=bench.teacher,
+        progress=bench.reporter.line,
+    )
+    apply = resolve(step.technique.apply, step.source)
+    try:
+        outcome = apply(context, step.settings)
+    except PenjingError as error:
+        if error.where is None:
+            error = type(error)(
+                error.what, where=f"step {step.number}, {name}", why=error.why, hint=error.hint
+            )
+        raise error
+    except Exception as error:
+        raise PluginError(
+            f"the technique '{name}' failed",
+            where=f"{step.source}, step {step.number}",
+            why=f"{type(error).__name__}: {error}",
+            hint="run with --debug for the traceback; tell the plugin's author",
+        ) from error
+    if not isinstance(outcome, StepOutcome):
+        raise PluginError(
+            f"the technique '{name}' returned {type(outcome).__name__} instead of StepOutcome",
+            where=f"{step.source}, {step.technique.apply}",
+        )
+    _check_step(state, step, outcome)
+    settings = outcome.export or state.export
+    content = export(outcome.model, settings, bench)
+    _check_file(state, step, outcome, content)
+    decided = outcome.export is not None or state.export != ExportSettings()
+    validation = bench.evaluate_file(content) if decided else bench.evaluate(outcome.model)
+    _write_step(place, chain, step, outcome, content, validation, time.monotonic() - started)
+
+
+def _check_step(state: _State, step: PlannedStep, outcome: StepOutcome) -> None:
+    invariants = (*state.invariants, *outcome.invariants)
+    broken = check_promises(invariants, lambda invariant: invariant.check(outcome.model))
+    if broken:
+        raise _broken(f"step {step.number}, '{step.technique.name}',", broken)
+
+
+def _check_file(state: _State, step: PlannedStep, outcome: StepOutcome, content: bytes) -> None:
+    invariants = (*state.invariants, *outcome.invariants)
+    broken = check_promises(invariants, lambda invariant: invariant.check_file(content))
+    if broken:
+        raise _broken(f"the file after step {step.number}, '{step.technique.name}',", broken)
+    if outcome.export is not None and len(content) > state.flash_bytes:
+        raise CheckFailedError(
+            f"'{step.technique.name}' ({outcome.export.mode}) made the file larger: "
+            f"{state.flash_bytes:,} -> {len(content):,} bytes",
+            where=f"step {step.number}",
+            why="scales and zero points of a tiny model weigh more than the saved weight bytes",
+            hint="leave the step out; the float32 file is the smaller one",
+        )
+
+
+def check_promises(
+    invariants: Sequence[Invariant], check: Callable[[Invariant], Sequence[Violation]]
+) -> list[str]:
+    """Broken promises, a line each."""
+    return [
+        f"{invariant.summary}: {violation.layer}: {violation.detail}"
+        for invariant in invariants
+        for violation in check(invariant)
+    ]
+
+
+def _broken(who: str, broken: Sequence[str]) -> CheckFailedError:
+    return CheckFailedError(
+        f"{who} breaks a promise of an earlier step",
+        why="; ".join(broken),
+        hint="change the order of the steps, or leave one of the two out",
+    )
+
+
+def _write_step(
+    place: Path,
+    chain: str,
+    step: PlannedStep,
+    outcome: StepOutcome,
+    content: bytes,
+    validation: float,
+    seconds: float,
+) -> None:
+    checkpoint.save_model(outcome.model, place / "model.keras")
+    write_bytes_atomically(place / "model.tflite", content)
+    names = ["model.keras", "model.tflite"]
+    promises = []
+    for index, invariant in enumerate(outcome.invariants):
+        kind = f"{type(invariant).__module__}:{type(invariant).__qualname__}"
+        if kind not in step.technique.invariants:
+            raise PluginError(
+                f"the technique '{step.technique.name}' promises a {kind} that it does not declare",
+                where=str(step.source),
+                hint="name the class in Technique.invariants",
+            )
+        arrays = {name: np.asarray(value) for name, value in invariant.to_state().items()}
+        name = f"invariants-{index}.npz"
+        write_bytes_atomically(place / name, checkpoint.pack_arrays(arrays))
+        names.append(name)
+        promises.append({"kind": kind, "file": name, "summary": invariant.summary})
+    export_settings = vars(outcome.export) if outcome.export is not None else None
+    write_json_atomically(
+        place / "outcome.json",
+        {
+            "fingerprint": chain,
+            "number": step.number,
+            "technique": step.technique.name,
+            "plugin": str(step.source),
+            "settings": step.settings.model_dump(mode="json"),
+            "summary": outcome.summary,
+            "seconds": round(seconds, 3),
+            "flash_bytes": len(content),
+            "validation": validation,
+            "figures": dict(outcome.figures),
+            "layers": [vars(change) for change in outcome.layers],
+            "history": {name: list(values) for name, values in outcome.history.items()},
+            "promises": promises,
+            "export": export_settings,
+            "sha256": {name: _sha256(place / name) for name in names},
+        },
+    )
+    for leftover in place.glob("training-*.npz"):
+        leftover.unlink()
+
+
+def _read_step(
+    place: Path, chain: str, step: PlannedStep, resolve: Resolve
+) -> tuple[StepRecord, StepOutcome] | None:
+    """A finished step, or None where it is not finished or belongs to another run.
+
+    Raises:
+        RunFolderError: The step is finished, but a file of it was changed or damaged since.
+    """
+    path = place / "outcome.json"
+    if not path.is_file():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        document = {}
+    if document.get("fingerprint") != chain:
+        return None
+    for name, expected in document["sha256"].items():
+        if not (place / name).is_file() or _sha256(place / name) != expected:
+            raise RunFolderError(
+                "a file of a finished step is missing or was changed",
+                where=str(place / name),
+                hint=f"delete {place} and run again with --resume; the step is then repeated",
+            )
+    invariants = tuple(
+        resolve(promise["kind"], step.source).from_state(
+            checkpoint.read_arrays(place / promise["file"])
+        )
+        for promise in document["promises"]
+    )
+    layers = tuple(LayerChange(**change) for change in document["layers"])
+    outcome = StepOutcome(
+        model=checkpoint.load_model(place / "model.keras"),
+        summary=document["summary"],
+        invariants=invariants,
+        layers=layers,
+        figures=document["figures"],
+        history=document["history"],
+        export=ExportSettings(**document["export"]) if document["export"] else None,
+    )
+    record = StepRecord(
+        number=document["number"],
+        technique=document["technique"],
+        plugin=document["plugin"],
+        settings=document["settings"],
+        summary=document["summary"],
+        fingerprint=chain,
+        seconds=document["seconds"],
+        flash_bytes=document["flash_bytes"],
+        validation=document["validation"],
+        figures=document["figures"],
+        layers=layers,
+        history=document["history"],
+        promises=tuple(promise["summary"] for promise in document["promises"]),
+    )
+    return record, outcome
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

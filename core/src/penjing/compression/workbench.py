@@ -1,0 +1,169 @@
+"""What every training and every step works with: data, metric, seed, teacher. The test part is not on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from penjing.compression import checkpoint
+from penjing.compression.determinism import fingerprint, seed_everything
+from penjing.compression.finetuning import Augment, Trainer
+from penjing.compression.losses import Loss
+from penjing.compression.settings import TrainingSettings
+from penjing.contract import Invariant, Metric, Split, Task
+from penjing.errors import UsageError
+from penjing.runtime import LiteRTModel
+
+
+class Reporter(Protocol):
+    """Where progress goes."""
+
+    def line(self, text: str) -> None:
+        """A line of text."""
+
+    def task(self, description: str, total: int | None = None) -> Any:
+        """A context manager whose value has `advance(n, note="")`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """The surroundings of a run's trainings and steps."""
+
+    task: Task
+    metric: Metric
+    metric_function: Callable[[Any, Any], float]
+    """(targets, outputs) -> the primary metric."""
+    train: Split
+    validation: Split
+    labels: tuple[str, ...]
+    extra: Mapping[str, Any]
+    seed: int
+    data_sha256: str
+    reporter: Reporter
+    augment: Augment | None = None
+    augment_key: str = ""
+    """What the augmentation depends on besides epoch and seed, for the teacher's cache."""
+    loss: Loss | None = None
+    build_teacher: Callable[[], keras.Model] | None = None
+    teacher_key: str = ""
+    """What the teacher's architecture depends on: the domain and its options."""
+    teacher_cache: Path | None = None
+    """Folder of trained teachers, shared by runs."""
+    events: Path | None = None
+    """Folder of TensorBoard events."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric.direction == "higher"
+
+    def evaluate(self, model: keras.Model) -> float:
+        """The primary metric of a Keras model on the validation part."""
+        return float(self.metric_function(self.validation.y, predict(model, self.validation.x)))
+
+    def evaluate_file(self, content: bytes) -> float:
+        """The primary metric of a .tflite file on the validation part."""
+        outputs = LiteRTModel(content).predict(self.validation.x)
+        return float(self.metric_function(self.validation.y, outputs))
+
+    def trainer(
+        self, seed: int, folder: Path, title: str, invariants: Sequence[Invariant] = ()
+    ) -> Trainer:
+        """A trainer whose checkpoints lie in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return Trainer(
+            task=self.task,
+            train=self.train,
+            validation=self.validation,
+            seed=seed,
+            folder=folder,
+            evaluate=self.evaluate,
+            higher_is_better=self.higher_is_better,
+            augment=self.augment,
+            loss=self.loss,
+            invariants=invariants,
+            progress=lambda epochs, done: EpochProgress(self, title, epochs, done),
+        )
+
+    def teacher(self, training: TrainingSettings) -> keras.Model:
+        """The domain's teacher, trained; from the cache where the same was trained before.
+
+        Raises:
+            UsageError: The domain has no teacher.
+        """
+        if self.build_teacher is None:
+            raise UsageError(
+                "there is no teacher to distil from",
+                why="the domain has no build_teacher, and a lone model brings none",
+                hint="leave the step 'distill' out, or pass teacher=... to penjing.compress",
+            )
+        assert self.teacher_cache is not None
+        key = fingerprint(
+            [
+                self.teacher_key,
+                self.data_sha256,
+                self.augment_key,
+                training.model_dump_json(),
+                str(self.seed),
+                keras.__version__,
+            ]
+        )
+        folder = self.teacher_cache / key[:32]
+        path = folder / "teacher.keras"
+        if path.is_file():
+            self.reporter.line(f"teacher: trained before, taken from {path}")
+            return checkpoint.load_model(path)
+        seed = seed_everything(self.seed, "teacher")
+        model = self.build_teacher()
+        self.trainer(seed, folder, "teacher").fit(model, training, label="teacher")
+        checkpoint.save_model(model, path)
+        for leftover in folder.glob("training-*.npz"):
+            leftover.unlink()
+        return checkpoint.load_model(path)
+
+
+def predict(model: keras.Model, x: Any, batch_size: int = 256) -> np.ndarray:
+    """Outputs of a Keras model, float32 of shape (n, ...)."""
+    return np.asarray(model.predict(x, batch_size=batch_size, verbose=0), np.float32)
+
+
+class EpochProgress:
+    """Shows and records the epochs of one training."""
+
+    def __init__(self, bench: Workbench, title: str, epochs: int, done: int) -> None:
+        self.bench = bench
+        self.title = title
+        self.epochs = epochs
+        self.done = done
+        self.writer: Any = None
+
+    def __enter__(self) -> EpochProgress:
+        self._task = self.bench.reporter.task(f"training {self.title}", self.epochs)
+        self._shown = self._task.__enter__()
+        if self.done:
+            self._shown.advance(self.done, note="resumed")
+        if self.bench.events is not None:
+            import tensorflow as tf
+
+            self.writer = tf.summary.create_file_writer(str(self.bench.events / self.title))
+        return self
+
+    def epoch(self, number: int, figures: Mapping[str, float]) -> None:
+        """Record the figures of an epoch, counted from 1."""
+        note = f"loss {figures['loss']:.4f}, validation {self.bench.metric.name} {figures['validation']:.4f}"
+        self._shown.advance(1, note=note)
+        if self.writer is not None:
+            import tensorflow as tf
+
+            with self.writer.as_default(step=number):
+                for name, value in figures.items():
+                    tf.summary.scalar(name, value)
+
+    def __exit__(self, *error: Any) -> None:
+        if self.writer is not None:
+            self.writer.close()
+        self._task.__exit__(*error)

@@ -1,0 +1,1 @@
+"""From a Keras model to files: .tflite by the LiteRT converter, C arrays for microcontrollers."""

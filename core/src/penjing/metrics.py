@@ -1,0 +1,113 @@
+"""Metrics for models that come without a domain. Each takes (targets, outputs) as numpy arrays and returns a float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from penjing.contract import Metric, Task
+from penjing.errors import UsageError, did_you_mean
+
+MetricFunction = Callable[[Any, Any], float]
+
+
+def accuracy(targets: Any, outputs: Any) -> float:
+    """Share of right decisions.
+
+    Args:
+        targets: Class numbers of shape (n,), or one-hot rows of shape (n, classes).
+        outputs: Scores of shape (n, classes), or one score a row, (n,) or (n, 1), cut at 0.5.
+    """
+    return float(np.mean(decisions(outputs) == class_numbers(targets)))
+
+
+def balanced_accuracy(targets: Any, outputs: Any) -> float:
+    """Mean over the classes of the share of each that is recognised."""
+    truth, decided = class_numbers(targets), decisions(outputs)
+    return float(np.mean([np.mean(decided[truth == c] == c) for c in np.unique(truth)]))
+
+
+def auc(targets: Any, outputs: Any) -> float:
+    """Area under the receiver operating characteristic, for two classes; NaN where only one occurs.
+
+    Computed from ranks (Mann and Whitney 1947), ties counted half.
+    """
+    positive = class_numbers(targets) == 1
+    scores = np.asarray(outputs, np.float64)
+    scores = scores[:, 1] if scores.ndim == 2 and scores.shape[1] == 2 else scores.reshape(-1)
+    count = int(positive.sum())
+    if count in (0, len(positive)):
+        return float("nan")
+    unique, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    rest = len(positive) - count
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * rest))
+
+
+def mean_absolute_error(targets: Any, outputs: Any) -> float:
+    """Mean of |output - target|, in the target's unit."""
+    return float(np.mean(np.abs(_difference(targets, outputs))))
+
+
+def root_mean_squared_error(targets: Any, outputs: Any) -> float:
+    """Root of the mean of (output - target)^2, in the target's unit."""
+    return float(np.sqrt(np.mean(np.square(_difference(targets, outputs)))))
+
+
+def class_numbers(targets: Any) -> np.ndarray:
+    """Targets as class numbers of shape (n,): one-hot rows become their largest entry."""
+    targets = np.asarray(targets)
+    if targets.ndim == 2 and targets.shape[1] > 1:
+        return targets.argmax(axis=1)
+    return targets.reshape(-1).astype(np.int64)
+
+
+def decisions(outputs: Any) -> np.ndarray:
+    """Outputs as decisions of shape (n,): the largest score, or for a single score whether it exceeds 0.5."""
+    outputs = np.asarray(outputs)
+    if outputs.ndim == 2 and outputs.shape[1] > 1:
+        return outputs.argmax(axis=1)
+    return (outputs.reshape(-1) > 0.5).astype(np.int64)
+
+
+def _difference(targets: Any, outputs: Any) -> np.ndarray:
+    outputs = np.asarray(outputs, np.float64)
+    return outputs - np.asarray(targets, np.float64).reshape(outputs.shape)
+
+
+_DIRECTION = {"mean_absolute_error": "lower", "root_mean_squared_error": "lower"}
+FUNCTIONS: dict[str, MetricFunction] = {
+    function.__name__: function
+    for function in (
+        accuracy,
+        balanced_accuracy,
+        auc,
+        mean_absolute_error,
+        root_mean_squared_error,
+    )
+}
+
+
+def named_metric(name: str) -> Metric:
+    """The metric of that name, as a domain would declare it.
+
+    Raises:
+        UsageError: There is no such metric.
+    """
+    if name not in FUNCTIONS:
+        raise UsageError(f"unknown metric '{name}'", hint=did_you_mean(name, FUNCTIONS))
+    return Metric(
+        name=name,
+        function=f"{__name__}:{name}",
+        direction=_DIRECTION.get(name, "higher"),  # type: ignore[arg-type]
+        primary=True,
+    )
+
+
+def usual_metric(task: Task) -> Metric:
+    """The metric of a task when the user names none."""
+    return named_metric(
+        "accuracy" if task in ("classification", "binary", "ordinal") else "mean_absolute_error"
+    )

@@ -1,0 +1,70 @@
+"""A bundle, loaded and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from penjing.bundle.manifest import MODEL_FILE, Manifest
+from penjing.bundle.storage import read_bundle
+from penjing.runtime.interpreter import LiteRTModel
+
+
+class LoadedBundle:
+    """What `load_bundle` returns. Needs ai-edge-litert and numpy, not TensorFlow."""
+
+    def __init__(self, folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.files = dict(files)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the outputs."""
+        return tuple(self.manifest.labels)
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Parameters for the domain's `preprocess`."""
+        return dict(self.manifest.preprocessing)
+
+    @property
+    def model_bytes(self) -> bytes:
+        """The .tflite file."""
+        return self.files[MODEL_FILE]
+
+    @cached_property
+    def model(self) -> LiteRTModel:
+        """The file in an interpreter with one thread."""
+        return LiteRTModel(self.model_bytes)
+
+    def predict(self, x: Any) -> Any:
+        """Outputs in real units for preprocessed inputs of shape (n, *input_shape)."""
+        return self.model.predict(x)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        rows = [
+            ("domain", self.manifest.domain),
+            ("flash", f"{len(self.model_bytes):,} B"),
+            ("labels", ", ".join(self.labels) or "none"),
+            ("data", self.manifest.lineage.data_source),
+        ]
+        cells = "".join(
+            f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in rows
+        )
+        return f"<table><caption>penjing bundle</caption>{cells}</table>"
+
+
+def load_bundle(folder: str | Path) -> LoadedBundle:
+    """Read a bundle safely: hashes checked, nothing outside the folder, no pickle.
+
+    Raises:
+        BundleError: The bundle is missing, damaged, unsafe or of an unknown schema version.
+    """
+    path = Path(folder)
+    manifest, files = read_bundle(path)
+    return LoadedBundle(path, manifest, files)
