@@ -59,6 +59,8 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
             converter = tf.lite.TFLiteConverter.from_concrete_functions(
                 [function.get_concrete_function()], model
             )
+            # Freeze the weights into constants here: through a SavedModel they stay variables.
+            converter.experimental_lower_to_saved_model = False
             _configure(converter, settings, calibration)
             content: bytes = converter.convert()
         except Exception as error:

@@ -1,0 +1,1 @@
+"""Measure a .tflite file: flash, operations, latency, arena. Measured, not estimated, wherever that can be."""

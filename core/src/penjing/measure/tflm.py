@@ -1,0 +1,113 @@
+"""TensorFlow Lite Micro on this machine: what the arena really needs, and what its kernels answer."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from penjing.errors import MissingExtraError
+
+LARGEST_ARENA_BYTES = 256 * 1024 * 1024
+"""Room that is offered; what a model needs of it is then read off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arena:
+    """The working memory that TFLM needs for a model, or why it cannot run it."""
+
+    arena_bytes: int | None
+    """Head, tail and bookkeeping, as the allocator counts them; None where TFLM cannot run the file."""
+    note: str = ""
+    """What TFLM lacks: 'no kernel for CONV_3D'."""
+
+
+def measure_arena(content: bytes) -> Arena:
+    """Let TFLM allocate a file and read off the arena's size.
+
+    An interpreter given exactly that many bytes runs, one given fewer does not.
+
+    Raises:
+        MissingExtraError: tflite-micro is not installed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "model.tflite").write_bytes(content)
+        done = _run(folder)
+    total = re.search(r"Arena allocation total (\d+) bytes", done.stderr + done.stdout)
+    if done.returncode == 0 and total:
+        return Arena(arena_bytes=int(total[1]))
+    return Arena(arena_bytes=None, note=_reason(done))
+
+
+def run_tflm(content: bytes, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray | None, str]:
+    """First output of TFLM for each row of quantized (or float32) inputs.
+
+    Args:
+        content: A .tflite file.
+        inputs: One array of shape (n, *input_shape) per input of the file, in its dtype.
+
+    Returns:
+        Outputs of shape (n, *output_shape) in the file's dtype and "", or None and the reason.
+
+    Raises:
+        MissingExtraError: tflite-micro is not installed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "model.tflite").write_bytes(content)
+        np.savez(
+            folder / "inputs.npz",
+            **{f"input-{number:03d}": array for number, array in enumerate(inputs)},  # type: ignore[arg-type]
+        )
+        done = _run(folder)
+        outputs = folder / "outputs.npz"
+        if done.returncode != 0 or not outputs.is_file():
+            return None, _reason(done)
+        with np.load(outputs, allow_pickle=False) as archive:
+            return archive["outputs"], ""
+
+
+def tflm_is_installed() -> bool:
+    """Whether tflite-micro can be imported here; there are wheels for Linux and macOS only."""
+    return importlib.util.find_spec("tflite_micro") is not None
+
+
+def _run(folder: Path) -> subprocess.CompletedProcess[str]:
+    if not tflm_is_installed():
+        raise MissingExtraError(
+            "TensorFlow Lite Micro is not installed",
+            why="the arena is measured by it, never estimated",
+            hint="pip install 'penjing[microcontroller]' (wheels exist for Linux and macOS)",
+        )
+    return subprocess.run(
+        [sys.executable, "-m", "penjing.measure.tflm_worker", str(folder), str(LARGEST_ARENA_BYTES)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=600,
+        check=False,
+    )
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    text = done.stderr + done.stdout
+    missing = re.findall(r"Didn't find op for builtin opcode '([A-Z0-9_]+)'", text)
+    missing += re.findall(r"Failed to get registration from op code ([A-Z0-9_]+)", text)
+    if missing:
+        return "TFLM has no kernel for " + ", ".join(sorted(set(missing)))
+    lines = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip() and not line.startswith((" ", "Traceback", "RuntimeError: TFLM failed"))
+    ]
+    if lines:
+        return "TFLM: " + lines[0][:300]
+    return f"TFLM ended with exit code {done.returncode}"

@@ -1,0 +1,129 @@
+"""The same inputs through Keras, LiteRT's reference kernels, XNNPACK and TFLM, and how far apart they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from penjing.contract import Task
+from penjing.errors import MissingExtraError, ModelError
+from penjing.measure.tflm import run_tflm
+from penjing.metrics import decisions
+from penjing.runtime.interpreter import LiteRTModel, TensorInfo, dequantize, quantize
+
+DECIDING_TASKS = ("classification", "binary", "ordinal", "multilabel", "ranking")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far two runtimes are apart on the same inputs."""
+
+    runtimes: tuple[str, str]
+    n: int
+    equal_decisions: float | None
+    """Share of inputs with the same decision (largest score, or above 0.5); None for tasks without decisions."""
+    largest_steps: float
+    """Largest difference of an output in steps of the file's output scale; of float32 files in units of 2^-24 of the
+    largest output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conformance:
+    """Agreement of every pair of runtimes that could run the file."""
+
+    pairs: tuple[Agreement, ...]
+    missing: Mapping[str, str]
+    """Why a runtime is not in the table, by its name."""
+    step: float
+    """One output step in real units."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "pairs": [
+                {
+                    "runtimes": list(pair.runtimes),
+                    "n": pair.n,
+                    "equal_decisions": pair.equal_decisions,
+                    "largest_steps": pair.largest_steps,
+                }
+                for pair in self.pairs
+            ],
+            "missing": dict(self.missing),
+        }
+
+
+def check_conformance(
+    content: bytes,
+    x: Any,
+    *,
+    task: Task,
+    keras_outputs: np.ndarray | None = None,
+) -> Conformance:
+    """Run a file on every runtime there is.
+
+    Args:
+        content: A .tflite file with one output.
+        x: Inputs as the model takes them: float32 of shape (n, *input_shape), or a dict of them.
+        task: Whether outputs are decisions.
+        keras_outputs: What Keras gives for `x`, float32 of shape (n, ...); None leaves Keras out.
+
+    Raises:
+        ModelError: Not even the reference kernels can run the file.
+    """
+    reference = LiteRTModel(content, kernels="reference")
+    if len(reference.outputs) != 1:
+        raise ModelError(f"the file has {len(reference.outputs)} outputs; conformance compares one")
+    info = reference.outputs[0]
+    outputs: dict[str, np.ndarray] = {}
+    missing: dict[str, str] = {}
+    if keras_outputs is not None:
+        outputs["Keras"] = np.asarray(keras_outputs, np.float32)
+    outputs["LiteRT reference"] = reference.predict(x)
+    try:
+        outputs["XNNPACK"] = LiteRTModel(content).predict(x)
+    except ModelError as error:
+        missing["XNNPACK"] = error.why or error.what
+    try:
+        answered, why = run_tflm(content, _quantized_inputs(reference, x))
+        if answered is None:
+            missing["TFLM"] = why
+        else:
+            outputs["TFLM"] = dequantize(answered, info).reshape(outputs["LiteRT reference"].shape)
+    except MissingExtraError as error:
+        missing["TFLM"] = f"{error.what}; {error.hint}"
+    step = _step(info, outputs["LiteRT reference"])
+    pairs = tuple(
+        _agreement(first, second, outputs, step, task in DECIDING_TASKS)
+        for first, second in combinations(outputs, 2)
+    )
+    return Conformance(pairs=pairs, missing=missing, step=step)
+
+
+def _agreement(
+    first: str, second: str, outputs: Mapping[str, np.ndarray], step: float, decides: bool
+) -> Agreement:
+    a, b = outputs[first], outputs[second]
+    return Agreement(
+        runtimes=(first, second),
+        n=len(a),
+        equal_decisions=float(np.mean(decisions(a) == decisions(b))) if decides else None,
+        largest_steps=round(float(np.max(np.abs(a - b))) / step, 3) if a.size else 0.0,
+    )
+
+
+def _step(info: TensorInfo, outputs: np.ndarray) -> float:
+    if info.scale:
+        return info.scale
+    return float(np.max(np.abs(outputs), initial=1e-30)) * 2.0**-24
+
+
+def _quantized_inputs(model: LiteRTModel, x: Any) -> list[np.ndarray]:
+    given = list(x.values()) if isinstance(x, dict) else [x]
+    return [
+        quantize(np.asarray(values), info) for values, info in zip(given, model.inputs, strict=True)
+    ]

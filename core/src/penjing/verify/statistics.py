@@ -1,0 +1,108 @@
+"""Intervals by bootstrap: of a metric, and of the difference of two models on the same examples.
+
+Source: Efron and Tibshirani 1993, "An introduction to the bootstrap", percentile intervals; for groups the cluster
+bootstrap, which draws whole groups (speakers, patients), since their examples are not independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MetricFunction = Callable[[Any, Any], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A figure with its interval."""
+
+    estimate: float
+    low: float
+    high: float
+    method: str
+    n: int
+    """Examples."""
+
+
+def bootstrap_interval(
+    metric: MetricFunction,
+    targets: Any,
+    outputs: Any,
+    *,
+    groups: Any = None,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a metric of one model.
+
+    Args:
+        metric: (targets, outputs) -> float; NaN where it is not defined for a resample.
+        targets: Shape (n, ...).
+        outputs: Shape (n, ...).
+        groups: Shape (n,); whole groups are drawn together. None draws examples.
+        confidence: Share of the intervals that hold the true value, for a large sample.
+    """
+    targets, outputs = np.asarray(targets), np.asarray(outputs)
+    drawn = _resampled(
+        lambda rows: metric(targets[rows], outputs[rows]), len(targets), groups, resamples, seed
+    )
+    return _interval("bootstrap", metric(targets, outputs), drawn, groups, confidence, len(targets))
+
+
+def paired_difference(
+    metric: MetricFunction,
+    targets: Any,
+    reference: Any,
+    compressed: Any,
+    *,
+    groups: Any = None,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of metric(compressed) - metric(reference): each resample is taken for both, so that what is hard for
+    both cancels out. Arguments as in `bootstrap_interval`."""
+    targets = np.asarray(targets)
+    reference, compressed = np.asarray(reference), np.asarray(compressed)
+
+    def difference(rows: np.ndarray) -> float:
+        return metric(targets[rows], compressed[rows]) - metric(targets[rows], reference[rows])
+
+    drawn = _resampled(difference, len(targets), groups, resamples, seed)
+    estimate = metric(targets, compressed) - metric(targets, reference)
+    return _interval("paired bootstrap", estimate, drawn, groups, confidence, len(targets))
+
+
+def _resampled(
+    statistic: Callable[[np.ndarray], float], count: int, groups: Any, resamples: int, seed: int
+) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        draws = (generator.integers(0, count, count) for _ in range(resamples))
+    else:
+        _, numbers = np.unique(np.asarray(groups), return_inverse=True)
+        members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+        draws = (
+            np.concatenate([members[g] for g in generator.integers(0, len(members), len(members))])
+            for _ in range(resamples)
+        )
+    return np.array([statistic(rows) for rows in draws], np.float64)
+
+
+def _interval(
+    kind: str, estimate: float, drawn: np.ndarray, groups: Any, confidence: float, count: int
+) -> Interval:
+    valid = drawn[np.isfinite(drawn)]
+    tail = (1.0 - confidence) / 2.0
+    by = "examples" if groups is None else f"{len(np.unique(np.asarray(groups))):,} groups"
+    method = f"{kind} of {by}, percentile, {len(drawn):,} resamples, {confidence:.0%}"
+    if len(valid) < len(drawn):
+        method += f", {len(drawn) - len(valid):,} without a value left out"
+    low, high = (
+        np.quantile(valid, [tail, 1.0 - tail]) if len(valid) else (float("nan"), float("nan"))
+    )
+    return Interval(estimate=float(estimate), low=float(low), high=float(high), method=method, n=count)
