@@ -1,0 +1,399 @@
+"""The plugin host: what all plugins contribute, each contribution stamped with its source."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from penjing import contract, hookspecs
+from penjing.errors import PluginError, UsageError, did_you_mean
+from penjing.host.discovery import Entry, disabled_names, entries
+from penjing.host.loading import check_hooks, import_plugin
+from penjing.host.source import CORE, PluginSource, PluginStatus, Problem
+
+log = logging.getLogger("penjing")
+
+T = TypeVar("T")
+
+KINDS: dict[str, tuple[str, type[Any]]] = {
+    "domains": ("penjing_domains", contract.Domain),
+    "techniques": ("penjing_techniques", contract.Technique),
+    "exporters": ("penjing_exporters", contract.Exporter),
+    "targets": ("penjing_targets", contract.Target),
+    "health_checks": ("penjing_health_checks", contract.HealthCheck),
+}
+OBSERVERS = ("penjing_before_step", "penjing_after_step", "penjing_run_finished", "penjing_report_sections")
+
+
+@dataclass(frozen=True)
+class Contribution(Generic[T]):
+    """Something that a plugin contributes, and who that is."""
+
+    value: T
+    source: PluginSource
+
+
+@dataclass
+class _Plugin:
+    source: PluginSource
+    summary: str
+    module: Any = None
+    disabled: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    contributes: dict[str, list[str]] = field(default_factory=dict)
+    conflicts: bool = False
+
+
+class PluginHost:
+    """All plugins, loaded. Build it with `discover` or, for tests, `from_modules`."""
+
+    def __init__(self, plugins: Sequence[_Plugin]) -> None:
+        self._plugins = list(plugins)
+        self._conflicts: dict[tuple[str, str], list[PluginSource]] = {}
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        for plugin in self._plugins:
+            if plugin.module is not None:
+                self._register(plugin)
+        self._contributions = {
+            kind: self._collect(kind, hook, expected) for kind, (hook, expected) in KINDS.items()
+        }
+
+    @classmethod
+    def discover(cls, disable: Iterable[str] = (), no_plugins: bool = False) -> PluginHost:
+        """Load every installed plugin that is not disabled.
+
+        Args:
+            disable: Names of distributions or entry points, besides those in PENJING_DISABLE_PLUGINS.
+            no_plugins: Load the core's own contributions only.
+        """
+        disabled = disabled_names(disable)
+        plugins = []
+        for entry in entries():
+            is_core = entry.source.is_core
+            if no_plugins and not is_core:
+                continue
+            names = {entry.source.entry_point, entry.source.distribution}
+            if names & disabled and not is_core:
+                plugins.append(_Plugin(entry.source, entry.summary, disabled=True))
+                continue
+            plugins.append(_load(entry))
+        return cls(plugins)
+
+    @classmethod
+    def from_modules(cls, modules: Mapping[str, ModuleType | object]) -> PluginHost:
+        """A host of the core and the given plugin modules (by entry-point name) and nothing that is installed."""
+        core = importlib.import_module("penjing.builtins")
+        sources = {CORE: core, **modules}
+        plugins = []
+        for name, module in sources.items():
+            distribution = CORE if name == CORE else f"test-{name}"
+            source = PluginSource(distribution=distribution, version="0", entry_point=name)
+            plugin = _Plugin(source, "", module=module)
+            plugin.problems.extend(check_hooks(module, source))
+            plugins.append(plugin)
+        return cls(plugins)
+
+    # ------------------------------------------------------------------------------------------ contributions
+
+    @property
+    def domains(self) -> Mapping[str, Contribution[contract.Domain]]:
+        return self._contributions["domains"]
+
+    @property
+    def techniques(self) -> Mapping[str, Contribution[contract.Technique]]:
+        return self._contributions["techniques"]
+
+    @property
+    def exporters(self) -> Mapping[str, Contribution[contract.Exporter]]:
+        return self._contributions["exporters"]
+
+    @property
+    def targets(self) -> Mapping[str, Contribution[contract.Target]]:
+        return self._contributions["targets"]
+
+    @property
+    def health_checks(self) -> Mapping[str, Contribution[contract.HealthCheck]]:
+        return self._contributions["health_checks"]
+
+    def domain(self, name: str) -> Contribution[contract.Domain]:
+        """The domain of that name.
+
+        Raises:
+            PluginError: Its plugin is broken, or two plugins claim the name.
+            UsageError: There is no such domain.
+        """
+        return self._find("domains", name)
+
+    def technique(self, name: str) -> Contribution[contract.Technique]:
+        """The technique of that name; errors as for `domain`."""
+        return self._find("techniques", name)
+
+    def _find(self, kind: str, name: str) -> Contribution[Any]:
+        found = self._contributions[kind].get(name)
+        if found is not None:
+            return found
+        singular = kind.rstrip("s").replace("_", " ")
+        claimants = self._conflicts.get((kind, name))
+        if claimants:
+            raise PluginError(
+                f"two plugins contribute the {singular} '{name}'",
+                where=" and ".join(map(str, claimants)),
+                why="neither gets the name, since a result must not depend on the order of installation",
+                hint=f"uninstall one, or set PENJING_DISABLE_PLUGINS={claimants[-1].distribution}",
+            )
+        for plugin in self._plugins:
+            if name not in (plugin.source.entry_point, plugin.source.distribution):
+                continue
+            if plugin.problems:
+                problem = plugin.problems[0]
+                raise PluginError(
+                    f"the plugin of '{name}' does not work",
+                    where=f"{problem.source}, stage {problem.stage}",
+                    why=problem.reason,
+                    hint=problem.hint,
+                )
+            if plugin.disabled:
+                raise PluginError(
+                    f"the plugin of '{name}' is disabled",
+                    where=str(plugin.source),
+                    hint="take it out of PENJING_DISABLE_PLUGINS",
+                )
+        raise UsageError(
+            f"there is no {singular} '{name}'", hint=did_you_mean(name, self._contributions[kind])
+        )
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is wrong with any plugin."""
+        return tuple(problem for plugin in self._plugins for problem in plugin.problems)
+
+    @property
+    def plugins(self) -> tuple[PluginStatus, ...]:
+        """Every plugin with its status, in a stable order."""
+        return tuple(
+            PluginStatus(
+                source=plugin.source,
+                status="disabled"
+                if plugin.disabled
+                else "conflict"
+                if plugin.conflicts
+                else "broken"
+                if plugin.problems
+                else "ok",
+                summary=plugin.summary,
+                contributes={kind: tuple(names) for kind, names in plugin.contributes.items()},
+                problems=tuple(plugin.problems),
+            )
+            for plugin in self._plugins
+        )
+
+    # --------------------------------------------------------------------------------------------- hook calls
+
+    def default_recipe(
+        self, domain: contract.Domain, budget: Mapping[str, Any]
+    ) -> tuple[Any, PluginSource] | None:
+        """The first recipe that a plugin proposes, in the stable order of plugins, and who it was."""
+        for plugin, implementation in self._implementations("penjing_default_recipe"):
+            arguments = {"domain": domain, "budget": budget}
+            recipe = self._call(plugin, implementation, arguments)
+            if recipe is not None:
+                return recipe, plugin.source
+        return None
+
+    def report_sections(self, run: contract.RunInfo) -> list[Contribution[contract.ReportSection]]:
+        """Sections of all plugins; one whose hook fails contributes none."""
+        sections = []
+        for plugin, implementation in self._implementations("penjing_report_sections"):
+            for section in self._items(plugin, implementation, {"run": run}, contract.ReportSection):
+                sections.append(Contribution(section, plugin.source))
+        return sections
+
+    def notify(self, hook: str, **frozen: Any) -> None:
+        """Tell observers. What one of them raises is logged with its name and stops nothing."""
+        for plugin, implementation in self._implementations(hook):
+            self._call(plugin, implementation, frozen)
+
+    def resolve(self, import_string: str, source: PluginSource) -> Any:
+        """Import "package.module:attribute" on behalf of a plugin.
+
+        Raises:
+            PluginError: The string is malformed, or the import fails; names the plugin.
+        """
+        module_name, separator, attribute = import_string.partition(":")
+        try:
+            if not separator:
+                raise ValueError("an import string is 'package.module:function'")
+            found: Any = importlib.import_module(module_name)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").split(".")[0]
+            own = module_name.split(".")[0] == missing
+            raise PluginError(
+                f"'{import_string}' cannot be imported",
+                where=str(source),
+                why=f"ModuleNotFoundError: {error}",
+                hint=f"reinstall {source.distribution}"
+                if own
+                else f"pip install '{source.distribution}[compress]', or the package '{missing}'",
+            ) from error
+        except Exception as error:
+            raise PluginError(
+                f"'{import_string}' cannot be imported",
+                where=str(source),
+                why=f"{type(error).__name__}: {error}",
+                hint=f"pip install --upgrade {source.distribution}",
+            ) from error
+        return found
+
+    # ------------------------------------------------------------------------------------------------ details
+
+    def _register(self, plugin: _Plugin) -> None:
+        if any(problem.stage == "hooks" for problem in plugin.problems):
+            # A hook that is misspelled or takes wrong arguments is the author's mistake; running the rest of the
+            # plugin would hide it.
+            plugin.module = None
+            return
+        try:
+            self._manager.register(plugin.module, name=f"{plugin.source}")
+        except Exception as error:
+            plugin.module = None
+            plugin.problems.append(
+                Problem(
+                    source=plugin.source,
+                    stage="register",
+                    reason=f"{type(error).__name__}: {error}",
+                    hint=f"pip install --upgrade {plugin.source.distribution}",
+                )
+            )
+
+    def _implementations(self, hook: str) -> list[tuple[_Plugin, Any]]:
+        by_module = {id(plugin.module): plugin for plugin in self._plugins if plugin.module is not None}
+        found = [
+            (by_module[id(implementation.plugin)], implementation)
+            for implementation in getattr(self._manager.hook, hook).get_hookimpls()
+        ]
+        order = {id(plugin): index for index, plugin in enumerate(self._plugins)}
+        return sorted(found, key=lambda pair: order[id(pair[0])])
+
+    def _call(self, plugin: _Plugin, implementation: Any, arguments: Mapping[str, Any]) -> Any:
+        """Call one implementation with the arguments that it asks for; None when it fails."""
+        try:
+            return implementation.function(*(arguments[name] for name in implementation.argnames))
+        except Exception as error:
+            self._failed(plugin, implementation.function.__name__, error)
+            return None
+
+    def _items(
+        self, plugin: _Plugin, implementation: Any, arguments: Mapping[str, Any], expected: type[Any]
+    ) -> list[Any]:
+        """Everything that an implementation yields, or nothing at all when it fails half-way."""
+        hook = implementation.function.__name__
+        try:
+            items = list(
+                implementation.function(*(arguments[name] for name in implementation.argnames)) or ()
+            )
+        except Exception as error:
+            self._failed(plugin, hook, error)
+            return []
+        wrong = [item for item in items if not isinstance(item, expected)]
+        if wrong:
+            plugin.problems.append(
+                Problem(
+                    source=plugin.source,
+                    stage="contribution",
+                    reason=f"hook '{hook}' gave a {type(wrong[0]).__name__} instead of {expected.__name__}",
+                    hint=f"yield penjing.contract.{expected.__name__}(...)",
+                )
+            )
+        return [item for item in items if isinstance(item, expected)]
+
+    def _failed(self, plugin: _Plugin, hook: str, error: Exception) -> None:
+        problem = Problem(
+            source=plugin.source,
+            stage=f"call {hook}",
+            reason=f"{type(error).__name__}: {error}",
+            hint=f"pip install --upgrade {plugin.source.distribution}, or set "
+            f"PENJING_DISABLE_PLUGINS={plugin.source.entry_point}",
+        )
+        plugin.problems.append(problem)
+        log.warning("plugin %s", problem)
+
+    def _collect(self, kind: str, hook: str, expected: type[Any]) -> dict[str, Contribution[Any]]:
+        claims: dict[str, list[tuple[_Plugin, Any]]] = {}
+        for plugin, implementation in self._implementations(hook):
+            for item in self._items(plugin, implementation, {}, expected):
+                if kind == "domains" and item.contract_version != contract.CONTRACT_VERSION:
+                    plugin.problems.append(_version_problem(plugin.source, item))
+                    continue
+                claims.setdefault(item.name, []).append((plugin, item))
+        collected = {}
+        for name, claimants in claims.items():
+            core = [claim for claim in claimants if claim[0].source.is_core]
+            winner = core[0] if core else claimants[0] if len(claimants) == 1 else None
+            for plugin, item in claimants:
+                if winner is not None and plugin is winner[0]:
+                    plugin.contributes.setdefault(kind, []).append(name)
+                    collected[name] = Contribution(item, plugin.source)
+                    break
+            losers = [plugin for plugin, _ in claimants if winner is None or plugin is not winner[0]]
+            if losers:
+                sources = [plugin.source for plugin, _ in claimants]
+                if winner is None:
+                    self._conflicts[kind, name] = sources
+                for plugin in losers:
+                    plugin.conflicts = True
+                    plugin.problems.append(_conflict_problem(plugin.source, kind, name, sources))
+        return dict(sorted(collected.items()))
+
+
+def _load(entry: Entry) -> _Plugin:
+    plugin = _Plugin(entry.source, entry.summary)
+    module = import_plugin(entry)
+    if isinstance(module, Problem):
+        plugin.problems.append(module)
+        return plugin
+    plugin.module = module
+    plugin.problems.extend(check_hooks(module, entry.source))
+    return plugin
+
+
+def _version_problem(source: PluginSource, domain: contract.Domain) -> Problem:
+    theirs, ours = domain.contract_version, contract.CONTRACT_VERSION
+    newer = theirs > ours
+    return Problem(
+        source=source,
+        stage="contribution",
+        reason=f"domain '{domain.name}' is written for contract version {theirs}, this penjing has {ours}",
+        hint="pip install --upgrade penjing"
+        if newer
+        else f"pip install --upgrade {source.distribution}",
+    )
+
+
+def _conflict_problem(
+    source: PluginSource, kind: str, name: str, claimants: Sequence[PluginSource]
+) -> Problem:
+    others = " and ".join(str(other) for other in claimants if other != source) or "itself, twice"
+    return Problem(
+        source=source,
+        stage="conflict",
+        reason=f"it contributes '{name}' ({kind.replace('_', ' ')}), and so does {others}",
+        hint=f"uninstall one, or set PENJING_DISABLE_PLUGINS={source.distribution}",
+    )
+
+
+def observer_names(module: Any) -> tuple[str, ...]:
+    """Observer hooks that a plugin's module implements."""
+    return tuple(name for name in OBSERVERS if callable(getattr(module, name, None)))
+
+
+Resolver = Callable[[str, PluginSource], Any]
