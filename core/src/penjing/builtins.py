@@ -42,7 +42,7 @@ def penjing_targets() -> Iterable[Target]:
 
 @hookimpl
 def penjing_health_checks() -> Iterable[HealthCheck]:
-    yield HealthCheck(name="cache", check="penjing.host.health:check_cache")
-    yield HealthCheck(name="compress", check="penjing.host.health:check_compress")
-    yield HealthCheck(name="microcontroller", check="penjing.host.health:check_microcontroller")
-    yield HealthCheck(name="bytecode", check="penjing.host.health:check_bytecode")
+    yield HealthCheck(name="cache", check="penjing.health:check_cache")
+    yield HealthCheck(name="compress", check="penjing.health:check_compress")
+    yield HealthCheck(name="microcontroller", check="penjing.health:check_microcontroller")
+    yield HealthCheck(name="bytecode", check="penjing.health:check_bytecode")

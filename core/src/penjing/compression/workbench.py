@@ -54,6 +54,8 @@ class Workbench:
     """What the teacher's architecture depends on: the domain and its options."""
     teacher_cache: Path | None = None
     """Folder of trained teachers, shared by runs."""
+    given_teacher: keras.Model | None = None
+    """A trained teacher in place of the domain's."""
     events: Path | None = None
     """Folder of TensorBoard events."""
 
@@ -95,6 +97,8 @@ class Workbench:
         Raises:
             UsageError: The domain has no teacher.
         """
+        if self.given_teacher is not None:
+            return self.given_teacher
         if self.build_teacher is None:
             raise UsageError(
                 "there is no teacher to distil from",

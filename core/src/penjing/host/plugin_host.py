@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
@@ -264,6 +264,9 @@ class PluginHost:
             return
         try:
             self._manager.register(plugin.module, name=f"{plugin.source}")
+            observed = [hook for hook in OBSERVERS if callable(getattr(plugin.module, hook, None))]
+            if observed:
+                plugin.contributes["observers"] = observed
         except Exception as error:
             plugin.module = None
             plugin.problems.append(
@@ -390,10 +393,3 @@ def _conflict_problem(
         hint=f"uninstall one, or set PENJING_DISABLE_PLUGINS={source.distribution}",
     )
 
-
-def observer_names(module: Any) -> tuple[str, ...]:
-    """Observer hooks that a plugin's module implements."""
-    return tuple(name for name in OBSERVERS if callable(getattr(module, name, None)))
-
-
-Resolver = Callable[[str, PluginSource], Any]

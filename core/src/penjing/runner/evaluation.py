@@ -1,0 +1,133 @@
+"""Read the test part, once: every metric of reference, compressed file and baseline, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from penjing.contract import Metric, Split, Splits
+from penjing.errors import PluginError
+from penjing.metrics import class_numbers, decisions
+from penjing.verify.audit import SliceAudit, audit_slices
+from penjing.verify.statistics import Interval, bootstrap_interval, paired_difference
+
+Predict = Callable[[Any], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Figures of one model on the test part."""
+
+    metrics: Mapping[str, float | None]
+    """None where a metric is not defined on this data."""
+    intervals: Mapping[str, Interval]
+    outputs: np.ndarray
+
+
+def score(
+    metrics: tuple[Metric, ...],
+    functions: Mapping[str, Callable[..., Any]],
+    split: Split,
+    splits: Splits,
+    predict: Predict,
+    *,
+    seed: int,
+    outputs: np.ndarray | None = None,
+) -> Scores:
+    """All metrics of a model.
+
+    Args:
+        outputs: What `predict` gives for `split.x`, if it is known already.
+
+    Raises:
+        PluginError: A metric failed.
+    """
+    outputs = predict(split.x) if outputs is None else outputs
+    values: dict[str, float | None] = {}
+    intervals: dict[str, Interval] = {}
+    for metric in metrics:
+        function = functions[metric.name]
+        try:
+            if metric.kind == "system":
+                found = function(predict, split, splits)
+            else:
+                found = function(split.y, outputs)
+        except Exception as error:
+            raise PluginError(
+                f"the metric '{metric.name}' failed",
+                where=metric.function,
+                why=f"{type(error).__name__}: {error}",
+                hint="run with --debug for the traceback",
+            ) from error
+        if isinstance(found, Mapping):
+            values |= {f"{metric.name}[{key}]": _number(value) for key, value in found.items()}
+            continue
+        values[metric.name] = _number(found)
+        if metric.kind == "examples":
+            intervals[metric.name] = bootstrap_interval(
+                function, split.y, outputs, groups=split.groups, seed=seed
+            )
+    return Scores(metrics=values, intervals=intervals, outputs=outputs)
+
+
+def differences(
+    metrics: tuple[Metric, ...],
+    functions: Mapping[str, Callable[..., Any]],
+    split: Split,
+    reference: Scores,
+    compressed: Scores,
+    *,
+    seed: int,
+) -> dict[str, Interval]:
+    """Compressed minus reference with a paired interval, for every metric over examples that is one number."""
+    return {
+        metric.name: paired_difference(
+            functions[metric.name],
+            split.y,
+            reference.outputs,
+            compressed.outputs,
+            groups=split.groups,
+            seed=seed,
+        )
+        for metric in metrics
+        if metric.name in compressed.intervals
+    }
+
+
+def audit(
+    primary: Metric,
+    function: Callable[..., float],
+    split: Split,
+    columns: tuple[str, ...],
+    reference: Scores,
+    compressed: Scores,
+    *,
+    seed: int,
+) -> tuple[SliceAudit, ...]:
+    """The primary metric per slice."""
+    slices = {name: split.slices[name] for name in columns if name in split.slices}
+    return audit_slices(
+        function,
+        split.y,
+        reference.outputs,
+        compressed.outputs,
+        slices,
+        higher_is_better=primary.direction == "higher",
+        seed=seed,
+    )
+
+
+def confusion(targets: Any, outputs: Any, classes: int) -> list[list[int]]:
+    """Counts by (true class, decided class)."""
+    table = np.zeros((classes, classes), int)
+    np.add.at(table, (class_numbers(targets), decisions(outputs)), 1)
+    return table.tolist()
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

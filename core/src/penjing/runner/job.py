@@ -1,0 +1,140 @@
+"""What a run works on: a domain with its data, or a lone model with arrays. The rest of the runner sees no difference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from penjing.contract import (
+    DataRequest,
+    Domain,
+    FittedBaseline,
+    Metric,
+    ModelRequest,
+    Splits,
+    Task,
+)
+from penjing.errors import PluginError
+from penjing.host import Contribution, PluginHost
+from penjing.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that a run needs, resolved to callables."""
+
+    name: str
+    """The domain's name, or 'model'."""
+    title: str
+    task: Task
+    splits: Splits
+    metrics: tuple[Metric, ...]
+    metric_functions: Mapping[str, Callable[..., Any]]
+    build_model: Callable[[], Any]
+    trains_reference: bool = True
+    """False where the model comes trained."""
+    build_teacher: Callable[[], Any] | None = None
+    teacher_key: str = ""
+    baseline: Callable[[], FittedBaseline] | None = None
+    augment: Callable[[int, int], tuple[Any, Any]] | None = None
+    augment_key: str = ""
+    loss: Callable[[Any, Any], Any] | None = None
+    plugin: str = ""
+    """Distribution and version of the domain, for the lineage."""
+    intended_use: str = ""
+    data_license: str = ""
+    slices: tuple[str, ...] = ()
+    extra_parts: tuple[str, ...] = field(default=())
+    """What else the reference depends on, for its fingerprint."""
+
+    @property
+    def primary(self) -> Metric:
+        return next(metric for metric in self.metrics if metric.primary)
+
+
+def load_splits(
+    host: PluginHost,
+    domain: Contribution[Domain],
+    recipe: Recipe,
+    path: Path | None,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Splits:
+    """Let a domain load its data.
+
+    Raises:
+        PluginError: The loader failed in a way of its own, or returned something else than `Splits`.
+        DataError: As the loader raises it.
+    """
+    load = host.resolve(domain.value.load_data, domain.source)
+    request = DataRequest(path=path, seed=seed, options=dict(recipe.data), progress=progress)
+    splits = load(request)
+    if not isinstance(splits, Splits):
+        raise PluginError(
+            f"load_data returned {type(splits).__name__} instead of Splits",
+            where=f"{domain.source}, {domain.value.load_data}",
+        )
+    return splits
+
+
+def domain_job(
+    host: PluginHost, domain: Contribution[Domain], recipe: Recipe, splits: Splits, seed: int
+) -> Job:
+    """The job of a domain.
+
+    Raises:
+        PluginError: Something that the domain names cannot be imported, or it has not exactly one primary metric.
+    """
+    value, source = domain.value, domain.source
+    resolve = partial(host.resolve, source=source)
+    primaries = [metric.name for metric in value.metrics if metric.primary]
+    if len(primaries) != 1:
+        raise PluginError(
+            f"the domain '{value.name}' has {len(primaries)} primary metrics",
+            where=str(source),
+            hint="mark exactly one Metric with primary=True, of kind 'examples'",
+        )
+
+    def request(options: Mapping[str, Any]) -> ModelRequest:
+        return ModelRequest(splits=splits, seed=seed, options=dict(options))
+
+    augment = None
+    if value.augment:
+        augment_function = resolve(value.augment)
+
+        def augment(epoch: int, epoch_seed: int) -> tuple[Any, Any]:
+            return augment_function(
+                splits.train, splits, epoch=epoch, seed=epoch_seed, options=dict(recipe.augment)
+            )
+
+    build_model = resolve(value.build_model)
+    build_teacher = resolve(value.build_teacher) if value.build_teacher else None
+    baseline = resolve(value.baseline) if value.baseline else None
+    return Job(
+        name=value.name,
+        title=value.summary,
+        task=value.task,
+        splits=splits,
+        metrics=value.metrics,
+        metric_functions={metric.name: resolve(metric.function) for metric in value.metrics},
+        build_model=lambda: build_model(request(recipe.model)),
+        build_teacher=(lambda: build_teacher(request(recipe.teacher))) if build_teacher else None,
+        teacher_key=f"{source}/{value.build_teacher}/{_key(recipe.teacher)}/{_key(recipe.data)}",
+        baseline=(lambda: baseline(splits, seed)) if baseline else None,
+        augment=augment,
+        augment_key=f"{source}/{value.augment}/{_key(recipe.augment)}" if value.augment else "",
+        loss=resolve(value.loss) if value.loss else None,
+        plugin=f"{source.distribution} {source.version}",
+        intended_use=value.intended_use,
+        data_license=value.data_license,
+        slices=value.slices,
+        extra_parts=(str(source), _key(recipe.data), _key(recipe.model), _key(recipe.augment)),
+    )
+
+
+def _key(table: Mapping[str, Any]) -> str:
+    return json.dumps(dict(table), sort_keys=True, default=str)
