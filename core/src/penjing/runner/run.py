@@ -485,21 +485,7 @@ def _write_bundle(
         "intended_use": job.intended_use,
         "data_license": job.data_license,
     }
-    write_bundle(folder.bundle, result.content, fields, _probe_files(job))
-
-
-def _probe_files(job: Job) -> dict[str, bytes]:
-    """A few calibration-like inputs for `penjing verify`: noise of the training part's mean and spread, no example
-    of the data, which a bundle must not carry."""
-    x = job.splits.train.x
-    arrays = x if isinstance(x, dict) else {"x": x}
-    generator = np.random.default_rng(0)
-    probes = {}
-    for name, values in arrays.items():
-        sample = np.asarray(values)[:512].astype(np.float32)
-        noise = generator.normal(size=(32, *sample.shape[1:])).astype(np.float32)
-        probes[name] = noise * np.float32(sample.std()) + np.float32(sample.mean())
-    return {"probes.npz": checkpoint.pack_arrays(probes)}
+    write_bundle(folder.bundle, result.content, fields)
 
 
 def _report_input(

@@ -1,0 +1,77 @@
+"""The table that ends a run in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from penjing.report import wording
+
+
+def print_summary(
+    console: Console, metrics: Mapping[str, Any], *, report: Path | None, bundle: Path | None
+) -> None:
+    """Reference against compressed, the budget line by line, and where the report lies."""
+    data = metrics["data"]
+    synthetic = ", SYNTHETIC data" if data["synthetic"] else ""
+    table = Table(
+        title=f"{metrics['domain']}: {data['source']}{synthetic}",
+        caption=f"test part, {data['test']:,} examples, seed {metrics['seed']}; 95 % intervals in brackets",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("")
+    baseline = metrics["baseline"]
+    if baseline:
+        table.add_column("baseline", justify="right")
+    for column in ("reference", "compressed"):
+        table.add_column(column, justify="right")
+
+    def row(label: str, first: str, second: str, simple: str = "") -> None:
+        cells = [label, simple, first, second] if baseline else [label, first, second]
+        table.add_row(*(escape(cell) for cell in cells))
+
+    reference, compressed = metrics["reference"], metrics["compressed"]
+    for name, value in compressed["metrics"].items():
+        row(
+            name,
+            wording.with_interval(reference["intervals"].get(name), reference["metrics"].get(name)),
+            wording.with_interval(compressed["intervals"].get(name), value),
+            wording.metric_value(baseline["metrics"].get(name)) if baseline else "",
+        )
+    table.add_section()
+    for label, key in (("flash", "flash_bytes"), ("parameters", "params"), ("MACs", "macs")):
+        row(label, wording.in_unit(key, reference[key]), wording.in_unit(key, compressed[key]))
+    row("zip (download)", "", wording.in_unit("zip_bytes", compressed["zip_bytes"]))
+    arena = wording.in_unit("arena_bytes", compressed["arena_bytes"])
+    row("arena (TFLM)", "", f"{arena}\n{compressed['arena_note']}".strip())
+    row("latency p50 / p99", _latency(reference), _latency(compressed))
+    console.print(table)
+    if baseline:
+        console.print(f"baseline: {escape(baseline['name'])}")
+    console.print(f"latency: {compressed['latency_us']['runtime']}, {compressed['latency_us']['threads']} thread")
+    console.print(f"difference: {escape(wording.cost(metrics))}")
+    console.print(f"runtimes: {escape(wording.conformance_line(metrics['conformance']))}")
+    for line in metrics["budget"]:
+        holds = "[green]holds[/green]" if line["holds"] else "[red]does not hold[/red]"
+        note = f" ({escape(line['note'])})" if line["note"] else ""
+        console.print(
+            f"budget: {wording.LIMIT_NAMES[line['limit']]} at most "
+            f"{wording.in_unit(line['limit'], line['value'])}, measured "
+            f"{wording.in_unit(line['limit'], line['measured'])}: {holds}{note}"
+        )
+    within, verdict = wording.verdict(metrics)
+    console.print(f"[bold {'green' if within else 'red'}]{escape(verdict)}[/]; {wording.times_smaller(metrics)}")
+    if bundle is not None:
+        console.print(f"bundle: {escape(str(bundle))}", soft_wrap=True)
+    if report is not None:
+        console.print(f"report: {escape(str(report))}", soft_wrap=True)
+
+
+def _latency(entry: Mapping[str, Any]) -> str:
+    return f"{entry['latency_us']['p50']:,.1f} / {entry['latency_us']['p99']:,.1f} us"
