@@ -1,0 +1,170 @@
+"""The Python call for a model without a domain: `penjing.compress`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penjing.contract import Metric, Splits, Task
+from penjing.errors import RecipeError, UsageError
+from penjing.quiet import import_tensorflow
+from penjing.recipe import Recipe
+from penjing.reporting import SilentReporter
+from penjing.verify.limits import Budget
+
+if TYPE_CHECKING:
+    from penjing.host import PluginHost
+    from penjing.runner.run import RunResult
+
+DEFAULT_RECIPE = """\
+name = "int8"
+summary = "Post-training quantization to int8."
+
+[[steps]]
+technique = "quantize"
+mode = "int8"
+"""
+
+
+def compress(
+    model: Any,
+    recipe: Recipe | str | Path | None = None,
+    data: Splits | Mapping[str, Any] | str | Path | None = None,
+    metric: str | Callable[[Any, Any], float] | None = None,
+    budget: str | Mapping[str, Any] | None = None,
+    output: str | Path = "runs/model",
+    *,
+    task: Task | None = None,
+    higher_is_better: bool = True,
+    teacher: Any = None,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    reporter: Any = None,
+    host: PluginHost | None = None,
+) -> RunResult:
+    """Make a trained Keras model smaller, and verify the file that comes out.
+
+    Args:
+        model: A trained `keras.Model` with one output, or the path of a .keras or .h5 file. It is not changed.
+        recipe: A `Recipe`, or a TOML file; None quantizes to int8 after training.
+        data: Arrays by the names x_train, y_train, x_validation, y_validation, x_test, y_test (or x, y), an .npz file
+            with them, or a `Splits`.
+        metric: The name of a built-in metric, or a function (targets, outputs) -> float; None takes the task's usual.
+        budget: "flash=32KB,drop=0.01", or a mapping with these keys.
+        output: The run folder.
+        task: What the targets are; None reads it off the targets.
+        higher_is_better: Of a metric that is given as a function.
+        teacher: A trained `keras.Model` for the step `distill`.
+        resume: Go on with a run that was interrupted.
+        overwrite: Delete an earlier run in the folder.
+
+    Returns:
+        The figures, and where bundle and report lie.
+
+    Raises:
+        PenjingError: Of the kind that fits: what failed, where, why, and what to do.
+
+    Example:
+        ```python
+        import penjing
+        result = penjing.compress("model.keras", data="d.npz", budget="flash=32KB,drop=0.01", output="runs/mine")
+        print(result.metrics["compressed"]["flash_bytes"], result.within_budget)
+        bundle = penjing.load_bundle(result.bundle)
+        print(bundle.predict(x))
+        ```
+    """
+    if data is None:
+        raise UsageError(
+            "there is no data",
+            why="calibration, metric and verification need examples",
+            hint="pass data=... or --data: arrays or an .npz file",
+        )
+    chosen = _recipe(recipe)
+    limits = Budget.parse(budget)
+    # Plans fail before TensorFlow is imported.
+    from penjing.compression.plan import plan_steps
+    from penjing.host import PluginHost
+    from penjing.runner.arrays import guess_task, load_arrays
+
+    host = host or PluginHost.discover()
+    plan_steps(chosen, host, host.resolve)
+    splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
+
+    import_tensorflow()
+    from penjing.compression.determinism import make_deterministic
+
+    make_deterministic()
+    import hashlib
+
+    import numpy as np
+
+    from penjing.metrics import FUNCTIONS, named_metric, usual_metric
+    from penjing.runner.folder import RunFolder
+    from penjing.runner.job import Job
+    from penjing.runner.model_files import open_model
+    from penjing.runner.run import finished_result, run_job
+
+    if isinstance(model, (str, Path)):
+        model = open_model(Path(model))
+    from penjing.compression.losses import output_kind
+    from penjing.compression.model_tree import check_finite
+
+    output_kind(model)  # refuses a model with several outputs
+    check_finite(model)
+    weights = hashlib.sha256(
+        b"".join(np.ascontiguousarray(value).tobytes() for value in model.get_weights())
+    ).hexdigest()
+    task = task or guess_task(splits, int(model.outputs[0].shape[-1]))
+    if callable(metric):
+        function: Callable[..., float] = metric
+        described = Metric(
+            name=getattr(metric, "__name__", "metric"),
+            function="given by the caller",
+            direction="higher" if higher_is_better else "lower",
+            primary=True,
+        )
+    else:
+        described = named_metric(metric) if metric else usual_metric(task)
+        function = FUNCTIONS[described.name]
+    job = Job(
+        name="model",
+        title=f"Compression of the model '{model.name}'.",
+        task=task,
+        splits=splits,
+        metrics=(described,),
+        metric_functions={described.name: function},
+        build_model=lambda: model,
+        trains_reference=False,
+        extra_parts=(weights,),
+    )
+    folder = RunFolder(Path(output))
+    key = {"domain": "model", "seed": seed, "data": splits.sha256, "model": weights}
+    if folder.open(key, resume=resume, overwrite=overwrite) == "finished":
+        return finished_result(folder)
+    return run_job(
+        host,
+        job,
+        chosen,
+        limits,
+        folder=folder,
+        key=key,
+        seed=seed,
+        chosen_by="the caller" if recipe else "penjing's default",
+        reporter=reporter or SilentReporter(),
+        teacher=teacher,
+    )
+
+
+def _recipe(given: Recipe | str | Path | None) -> Recipe:
+    if given is None:
+        return Recipe.from_toml(DEFAULT_RECIPE)
+    if isinstance(given, Recipe):
+        return given
+    path = Path(given)
+    if path.suffix != ".toml":
+        raise RecipeError(
+            f"'{given}' is no recipe file", hint="give a .toml file, or a penjing.Recipe"
+        )
+    return Recipe.load(path)

@@ -1,0 +1,81 @@
+"""Open a user's Keras model: .keras, and .h5 files of Keras 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from penjing.errors import ModelError
+
+
+def open_model(path: Path) -> Any:
+    """Read a model file, without running code that it may bring.
+
+    Raises:
+        ModelError: The file is missing, damaged, of an unknown kind, or needs a class that Keras does not know.
+    """
+    if not path.exists():
+        raise ModelError("there is no such file", where=str(path))
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        raise ModelError(
+            f"'{path.suffix or path.name}' is no kind of model file that penjing opens",
+            where=str(path),
+            hint="save the model as .keras: model.save('model.keras')",
+        )
+    import keras
+
+    try:
+        if path.suffix == ".keras":
+            return keras.models.load_model(path, compile=False, safe_mode=True)
+        return _open_h5(path)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            "the model cannot be opened",
+            where=str(path),
+            why=f"{type(error).__name__}: {_first_lines(error)}",
+            hint="with custom layers, call penjing.compress from Python after registering them with "
+            "keras.saving.register_keras_serializable",
+        ) from error
+
+
+def _open_h5(path: Path) -> Any:
+    """Keras 2 wrote settings that Keras 3 refuses, such as `groups: 1` of a DepthwiseConv2D; they are left out where
+    they say nothing."""
+    import h5py
+    import keras
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "r") as file:
+        config = file.attrs.get("model_config")
+        if config is None:
+            raise ModelError(
+                "the file holds weights without a model",
+                where=str(path),
+                hint="save the whole model: model.save('model.h5')",
+            )
+        text = config.decode() if isinstance(config, bytes) else str(config)
+        cleaned = _without_empty_settings(json.loads(text))
+        model = keras.models.model_from_json(json.dumps(cleaned))
+        weights = file["model_weights"] if "model_weights" in file else file
+        legacy_h5_format.load_weights_from_hdf5_group(weights, model)
+    return model
+
+
+def _without_empty_settings(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_empty_settings(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    cleaned = {key: _without_empty_settings(value) for key, value in node.items()}
+    inner = cleaned.get("config")
+    if str(cleaned.get("class_name", "")).startswith("DepthwiseConv") and isinstance(inner, dict):
+        if inner.get("groups") == 1:
+            inner.pop("groups")
+    return cleaned
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
