@@ -1,0 +1,1 @@
+"""Keyword spotting: a few spoken words, recognised on a device."""

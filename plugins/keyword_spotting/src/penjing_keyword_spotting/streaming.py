@@ -1,0 +1,83 @@
+"""From probabilities on a stream to words with times: smoothing, a threshold, a refractory time. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN
+
+from penjing_keyword_spotting.features import FrontEnd, StreamingFrontEnd
+
+HOP_SECONDS = 0.1
+"""Time between two looks at the last second."""
+SMOOTHED = 3
+"""Looks that are averaged (Chen et al. 2014, "Small-footprint keyword spotting", posterior smoothing)."""
+REFRACTORY_SECONDS = 0.8
+"""After a word nothing is reported for this long: the same word is still in the window."""
+NOT_WORDS = (SILENCE, UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """A word on a stream."""
+
+    word: str
+    seconds: float
+    """End of the window in which it was recognised."""
+    probability: float
+
+
+def posteriors(
+    samples: np.ndarray, front_end: FrontEnd, predict: Callable[[Any], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities at each look.
+
+    Args:
+        samples: float32 of shape (n,) at the front end's sample rate.
+        predict: Features of shape (n, frames, columns, 1) -> probabilities of shape (n, classes).
+
+    Returns:
+        Smoothed probabilities of shape (looks, classes), and the time in seconds of each look.
+    """
+    stream = StreamingFrontEnd(front_end)
+    frames = stream.push(samples)
+    step = max(1, round(HOP_SECONDS * front_end.sample_rate / front_end.hop_samples))
+    if len(frames) < front_end.frames:
+        return np.zeros((0, 0), np.float32), np.zeros(0)
+    windows = np.lib.stride_tricks.sliding_window_view(frames, front_end.frames, axis=0)
+    looks = windows[::step].transpose(0, 2, 1)[..., None]
+    raw = np.asarray(predict(np.ascontiguousarray(looks)))
+    kernel = np.ones(SMOOTHED) / SMOOTHED
+    smoothed = np.stack(
+        [np.convolve(np.pad(column, (SMOOTHED - 1, 0), mode="edge"), kernel, "valid") for column in raw.T], axis=1
+    )
+    ends = np.arange(len(raw)) * step * front_end.hop_samples + front_end.clip_samples
+    return smoothed, ends / front_end.sample_rate
+
+
+def detect(
+    smoothed: np.ndarray, times: np.ndarray, labels: Sequence[str], threshold: float
+) -> list[Detection]:
+    """Words whose smoothed probability reaches the threshold, at most one per refractory time."""
+    words = [index for index, label in enumerate(labels) if label not in NOT_WORDS]
+    if not len(smoothed) or not words:
+        return []
+    best = np.array(words)[smoothed[:, words].argmax(axis=1)]
+    values = smoothed[np.arange(len(smoothed)), best]
+    found: list[Detection] = []
+    quiet_until = -np.inf
+    for index in np.flatnonzero(values >= threshold):
+        if times[index] < quiet_until:
+            continue
+        quiet_until = times[index] + REFRACTORY_SECONDS
+        found.append(
+            Detection(
+                word=labels[best[index]],
+                seconds=round(float(times[index]), 2),
+                probability=round(float(values[index]), 4),
+            )
+        )
+    return found
