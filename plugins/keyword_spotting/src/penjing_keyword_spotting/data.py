@@ -200,8 +200,8 @@ def _assemble(
     slices: dict[str, np.ndarray],
 ) -> Splits:
     # Silence and unknown come last, as in MLPerf Tiny.
-    labels = sorted(set(classes), key=lambda name: (name == UNKNOWN, name == SILENCE, name))
-    numbers = np.array([labels.index(name) for name in classes], np.int64)
+    labels = sorted({str(name) for name in classes}, key=lambda name: (name == UNKNOWN, name == SILENCE, name))
+    numbers = np.array([labels.index(str(name)) for name in classes], np.int64)
     front_end = front_end.normalised_to(waveforms[parts == "train"])
     features = front_end.of_clips(waveforms)
     columns = {"word": classes, "loudness": _loudness(waveforms), **slices}

@@ -12,6 +12,10 @@ from penjing_keyword_spotting.options import with_defaults
 MODEL_DEFAULTS: dict[str, Any] = {"filters": 56, "blocks": 4, "dropout": 0.1, "stride": 2}
 TEACHER_DEFAULTS: dict[str, Any] = {"filters": 96, "blocks": 6, "dropout": 0.2}
 
+BATCH_NORM_MOMENTUM = 0.9
+"""Keras' 0.99 needs thousands of updates: after the few hundred of a small collection the moving variance still holds
+its start value, and the trained model fails at inference."""
+
 
 def build_model(request: ModelRequest) -> keras.Model:
     """DS-CNN: a convolution over time and bands, then blocks of depthwise and pointwise convolution.
@@ -62,7 +66,7 @@ def build_teacher(request: ModelRequest) -> keras.Model:
         x = layers.DepthwiseConv2D((5, 3), padding="same", use_bias=False, name=f"{name}_depthwise")(x)
         x = _normalised(x, f"{name}_depthwise")
         x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_pointwise")(x)
-        x = layers.BatchNormalization(name=f"{name}_pointwise_norm")(x)
+        x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_pointwise_norm")(x)
         x = layers.Add(name=f"{name}_add")([shortcut, x])
         x = layers.ReLU(name=f"{name}_relu")(x)
         if number == options["blocks"] // 2:
@@ -74,5 +78,5 @@ def build_teacher(request: ModelRequest) -> keras.Model:
 
 
 def _normalised(x: Any, name: str) -> Any:
-    x = keras.layers.BatchNormalization(name=f"{name}_norm")(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
