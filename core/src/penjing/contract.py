@@ -117,7 +117,7 @@ class Metric:
     `function` names one of two kinds of callable, chosen by `kind`:
 
     - "examples": `f(targets, outputs) -> float | Mapping[str, float]`; has an interval by bootstrap when it returns
-      a float. A mapping is written as `name[key]` for each key.
+      a float. A mapping is written as `name[key]` for each key; an int key is a class number and becomes its label.
     - "system": `f(predict, split, splits) -> float | Mapping[str, float]`, for what is more than a sum over examples
       (false accepts an hour on a continuous stream). `predict` takes inputs like `split.x` and returns outputs.
     """

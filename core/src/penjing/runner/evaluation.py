@@ -64,7 +64,9 @@ def score(
                 hint="run with --debug for the traceback",
             ) from error
         if isinstance(found, Mapping):
-            values |= {f"{metric.name}[{key}]": _number(value) for key, value in found.items()}
+            values |= {
+                f"{metric.name}[{_key(key, splits.labels)}]": _number(value) for key, value in found.items()
+            }
             continue
         values[metric.name] = _number(found)
         if metric.kind == "examples":
@@ -126,6 +128,11 @@ def confusion(targets: Any, outputs: Any, classes: int) -> list[list[int]]:
     table = np.zeros((classes, classes), int)
     np.add.at(table, (class_numbers(targets), decisions(outputs)), 1)
     return table.tolist()
+
+
+def _key(key: Any, labels: tuple[str, ...]) -> str:
+    """A class number becomes its label; any other key stays."""
+    return labels[key] if isinstance(key, int) and key < len(labels) else str(key)
 
 
 def _number(value: Any) -> float | None:

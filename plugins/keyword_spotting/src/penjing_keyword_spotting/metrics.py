@@ -17,9 +17,9 @@ def balanced_accuracy(targets: Any, outputs: Any) -> float:
     return float(np.mean(list(_recalls(targets, outputs).values())))
 
 
-def recall_per_class(targets: Any, outputs: Any) -> dict[str, float]:
+def recall_per_class(targets: Any, outputs: Any) -> dict[int, float]:
     """Recall of each class that occurs, by class number."""
-    return {str(number): recall for number, recall in _recalls(targets, outputs).items()}
+    return _recalls(targets, outputs)
 
 
 def _recalls(targets: Any, outputs: Any) -> dict[int, float]:

@@ -1,0 +1,115 @@
+"""`penjing DOMAIN predict`: a bundle on the device's kind of input. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from penjing.commands.output import print_json, print_table
+from penjing.commands.session import load_host
+from penjing.contract import Domain, PredictRequest
+from penjing.errors import PluginError, UsageError
+from penjing.host import Contribution
+
+_TYPES = {"text": str, "integer": int, "number": float, "path": click.Path(path_type=Path)}
+
+
+def predict_command(name: str, domain: Contribution[Domain]) -> click.Command:
+    """The command with the options that the domain declares."""
+    parameters: list[click.Parameter] = [
+        click.Argument(["inputs"], nargs=-1),
+        click.Option(
+            ["--bundle"], type=click.Path(path_type=Path), help="The bundle.  [default: that of the newest run]"
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
+    ]
+    for option in domain.value.predict_options:
+        if option.kind == "flag":
+            parameters.append(click.Option([option.flag], is_flag=True, help=option.help))
+        else:
+            parameters.append(
+                click.Option(
+                    [option.flag], type=_TYPES[option.kind], default=option.default, help=option.help,
+                    show_default=option.default is not None,
+                )
+            )
+    return click.Command(
+        "predict",
+        params=parameters,
+        callback=lambda **options: _predict(name, **options),
+        help="Run a bundle on your input. Needs no TensorFlow.",
+        epilog=f"Example: penjing {name} predict INPUT --bundle runs/demo/bundle",
+    )
+
+
+@click.pass_context
+def _predict(
+    ctx: click.Context,
+    name: str,
+    inputs: tuple[str, ...],
+    bundle: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    from penjing.runtime import load_bundle
+
+    host = load_host(ctx)
+    domain = host.domain(name)
+    if domain.value.predict is None:
+        raise PluginError(f"the domain '{name}' cannot predict from files", where=str(domain.source))
+    function = host.resolve(domain.value.predict, domain.source)
+    loaded = load_bundle(find_bundle(name, bundle))
+    if loaded.manifest.domain != name:
+        raise UsageError(
+            f"the bundle is of the domain '{loaded.manifest.domain}', not '{name}'",
+            where=str(loaded.folder),
+            hint=f"penjing {loaded.manifest.domain} predict",
+        )
+    rows = list(function(PredictRequest(bundle=loaded, inputs=inputs, options=options)))
+    if as_json:
+        print_json({"bundle": str(loaded.folder), "predictions": rows})
+        return
+    if domain.value.intended_use:
+        click.echo(domain.value.intended_use, err=True)
+    if loaded.manifest.lineage.synthetic:
+        click.echo("This bundle was trained on synthetic data.", err=True)
+    if not rows:
+        click.echo("nothing found")
+        return
+    columns = list(rows[0])
+    print_table(columns, [[str(row.get(column, "")) for column in columns] for row in rows])
+
+
+def find_bundle(name: str, given: Path | None) -> Path:
+    """The bundle that is meant: the given one (or the run folder around it), or that of the newest run.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if given is not None:
+        return given / "bundle" if (given / "bundle" / "bundle.json").is_file() else given
+    run = newest_run(name)
+    if run is None:
+        raise UsageError(
+            f"there is no bundle of '{name}' here",
+            where=str(Path("runs")),
+            hint=f"penjing {name} run makes one; or name one: --bundle DIR",
+        )
+    return run / "bundle"
+
+
+def newest_run(name: str) -> Path | None:
+    """The newest finished run of a domain below ./runs."""
+    import json
+
+    found: list[tuple[float, Path]] = []
+    for manifest in [*Path("runs").glob("*/bundle/bundle.json"), *Path("runs").glob("*/*/bundle/bundle.json")]:
+        try:
+            domain = json.loads(manifest.read_text(encoding="utf-8")).get("domain")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if domain == name:
+            found.append((manifest.stat().st_mtime, manifest.parent.parent))
+    return max(found)[1] if found else None
