@@ -15,9 +15,7 @@ from typing import Any, Literal, Protocol
 CONTRACT_VERSION = 1
 """The version of this contract, apart from the version of the package. A plugin states the one it was written for."""
 
-Task = Literal[
-    "classification", "binary", "multilabel", "ordinal", "regression", "forecast", "ranking"
-]
+Task = Literal["classification", "binary", "multilabel", "ordinal", "regression", "forecast", "ranking"]
 Direction = Literal["higher", "lower"]
 
 
@@ -49,7 +47,7 @@ class Split:
     ids: Sequence[str]
     """A stable, unique name of each example; no id stands in two splits."""
     groups: Any = None
-    """What must not be split apart (speaker, patient, card): array of str, shape (n,). None where there is no such thing."""
+    """What must not be split apart (speaker, patient, card): array of str, shape (n,). None where nothing is known."""
     slices: Mapping[str, Any] = field(default_factory=dict)
     """Columns for the audit, each an array of shape (n,): the metrics are also given per value of each."""
     raw: Any = None
@@ -415,5 +413,3 @@ class OutcomeInfo:
     resumed: bool
     """True where the step was not run again but taken from its checkpoint."""
     figures: Mapping[str, float] = field(default_factory=dict)
-
-

@@ -51,9 +51,7 @@ class PenjingError(Exception):
         return (_rebuild, (type(self), self.what, self.where, self.why, self.hint))
 
 
-def _rebuild(
-    kind: type[PenjingError], what: str, where: str | None, why: str | None, hint: str | None
-) -> PenjingError:
+def _rebuild(kind: type[PenjingError], what: str, where: str | None, why: str | None, hint: str | None) -> PenjingError:
     return kind(what, where=where, why=why, hint=hint)
 
 

@@ -39,9 +39,7 @@ def check_compress() -> HealthResult:
             message="missing: " + ", ".join(missing),
             remedy="pip install 'penjing[compress]' (running finished bundles works without)",
         )
-    return HealthResult(
-        ok=True, message=f"TensorFlow {_version('tensorflow')}, Keras {_version('keras')}"
-    )
+    return HealthResult(ok=True, message=f"TensorFlow {_version('tensorflow')}, Keras {_version('keras')}")
 
 
 def check_microcontroller() -> HealthResult:

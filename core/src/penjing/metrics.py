@@ -40,7 +40,7 @@ def auc(targets: Any, outputs: Any) -> float:
     count = int(positive.sum())
     if count in (0, len(positive)):
         return float("nan")
-    unique, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _unique, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     rest = len(positive) - count
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * rest))
@@ -108,6 +108,4 @@ def named_metric(name: str) -> Metric:
 
 def usual_metric(task: Task) -> Metric:
     """The metric of a task when the user names none."""
-    return named_metric(
-        "accuracy" if task in ("classification", "binary", "ordinal") else "mean_absolute_error"
-    )
+    return named_metric("accuracy" if task in ("classification", "binary", "ordinal") else "mean_absolute_error")

@@ -59,9 +59,7 @@ class Recipe:
     steps: tuple[Step, ...] = ()
     source: str | None = None
     """The file it was read from, for error messages."""
-    lines: Mapping[tuple[str | int, ...], int] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
     """Line of each key in the file: ("steps", 0, "epochs") -> 12."""
 
     @classmethod
@@ -74,9 +72,7 @@ class Recipe:
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise RecipeError(
-                "the recipe is not valid TOML", where=source or "recipe", why=str(error)
-            ) from error
+            raise RecipeError("the recipe is not valid TOML", where=source or "recipe", why=str(error)) from error
         lines = _key_lines(text)
         place = _Place(source, lines)
         for key in document:
@@ -145,9 +141,7 @@ class Recipe:
         for key in TABLES:
             if getattr(self, key):
                 document[key] = dict(getattr(self, key))
-        document["steps"] = [
-            {"technique": step.technique, **dict(step.settings)} for step in self.steps
-        ]
+        document["steps"] = [{"technique": step.technique, **dict(step.settings)} for step in self.steps]
         return tomli_w.dumps(document)
 
     def where(self, *key: str | int) -> str:
@@ -196,7 +190,8 @@ class Recipe:
                 hint=did_you_mean(parts[0], [*TABLES, "steps"]),
             )
         table = _with_value(getattr(self, parts[0]), parts[1:], value)
-        return replace(self, **{parts[0]: table})
+        changes: dict[str, Any] = {parts[0]: table}
+        return replace(self, **changes)
 
 
 def _with_value(table: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

@@ -39,9 +39,7 @@ def read_audio(source: Path | bytes, sample_rate: int, name: str | None = None) 
                 raise DatasetError(f"the recording is longer than {MAX_SECONDS // 3600} hours", where=where)
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
-        raise DatasetError(
-            "the file cannot be read as audio", where=where, why=_reason(source, error)
-        ) from error
+        raise DatasetError("the file cannot be read as audio", where=where, why=_reason(source, error)) from error
     if len(samples) == 0:
         raise DatasetError("the recording is empty", where=where)
     declared = _declared_frames(source)
@@ -84,7 +82,10 @@ def _declared_frames(source: Path | bytes) -> int | None:
         return None
     position, block = 12, 0
     while position + 8 <= len(head):
-        kind, size = head[position : position + 4], int.from_bytes(head[position + 4 : position + 8], "little")
+        kind, size = (
+            head[position : position + 4],
+            int.from_bytes(head[position + 4 : position + 8], "little"),
+        )
         if kind == b"fmt ":
             block = int.from_bytes(head[position + 20 : position + 22], "little")
         if kind == b"data":

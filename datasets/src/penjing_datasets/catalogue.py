@@ -31,7 +31,8 @@ _ALL = (
         sha256="af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
         size_bytes=2_428_923_189,
         license="CC BY 4.0",
-        citation="P. Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, arXiv:1804.03209, 2018",
+        citation="P. Warden 2018, Speech Commands: a dataset for limited-vocabulary speech recognition, "
+        "arXiv:1804.03209",
     ),
 )
 
@@ -45,7 +46,5 @@ def dataset_info(name: str) -> DatasetInfo:
         DatasetError: There is none.
     """
     if name not in CATALOGUE:
-        raise DatasetError(
-            f"the catalogue has no data set '{name}'", hint="it has " + ", ".join(sorted(CATALOGUE))
-        )
+        raise DatasetError(f"the catalogue has no data set '{name}'", hint="it has " + ", ".join(sorted(CATALOGUE)))
     return CATALOGUE[name]

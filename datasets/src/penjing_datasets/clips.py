@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -156,9 +157,7 @@ def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
                     continue
                 read += member.size
                 if member.size > MAX_FILE_BYTES or read > MAX_TOTAL_BYTES:
-                    raise DatasetError(
-                        "the archive is too large to read safely", where=f"{path.name}, '{member.name}'"
-                    )
+                    raise DatasetError("the archive is too large to read safely", where=f"{path.name}, '{member.name}'")
                 file = archive.extractfile(member)
                 if file is not None:
                     parts = [part for part in inner.parts if part != "."]
@@ -216,13 +215,10 @@ def _entry(name: str, manifest: dict[str, dict[str, str]]) -> _Entry | None:
             label=row["class"].strip(),
             speaker=(row.get("speaker") or "").strip() or None,
             part=(row.get("split") or "").strip() or None,
-
         )
     if len(parts) < 2:
         return None
-    return _Entry(
-        path="/".join(parts[-2:]), label=parts[-2], speaker=_speaker(parts[-1]), part=None
-    )
+    return _Entry(path="/".join(parts[-2:]), label=parts[-2], speaker=_speaker(parts[-1]), part=None)
 
 
 def _speaker(file_name: str) -> str | None:
@@ -264,7 +260,7 @@ def _collect(
     entries = [kept[index][0] for index in order]
     ids = [entry.path for entry in entries]
     if len(set(ids)) != len(ids):
-        duplicate = next(path for path, after in zip(ids, ids[1:], strict=False) if path == after)
+        duplicate = next(path for path, after in itertools.pairwise(ids) if path == after)
         raise DatasetError("two clips have the same path", where=duplicate)
     speakers = [entry.speaker for entry in entries]
     notes = []

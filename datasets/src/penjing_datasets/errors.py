@@ -6,9 +6,7 @@ from __future__ import annotations
 class DatasetError(Exception):
     """Data that cannot be read, fetched or split: what failed, where, why, and what to do."""
 
-    def __init__(
-        self, what: str, *, where: str | None = None, why: str | None = None, hint: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, where: str | None = None, why: str | None = None, hint: str | None = None) -> None:
         self.what = what
         self.where = where
         self.why = why

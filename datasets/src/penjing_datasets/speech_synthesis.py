@@ -66,7 +66,22 @@ _WORDS = {
     "left": "lef_T",
     "right": "rai_T",
 }
-_OTHER_WORDS = ("s_To_P", "Gou", "on", "of", "Be_D", "Ka_T", "si_Ks", "_Tri", "mao", "Sila", "faiz", "wo_K", "neu", "ra_D")
+_OTHER_WORDS = (
+    "s_To_P",
+    "Gou",
+    "on",
+    "of",
+    "Be_D",
+    "Ka_T",
+    "si_Ks",
+    "_Tri",
+    "mao",
+    "Sila",
+    "faiz",
+    "wo_K",
+    "neu",
+    "ra_D",
+)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ PARTS = ("train", "validation", "test")
 SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def split_by_group(
-    groups: Sequence[str], *, seed: int = 0, shares: Mapping[str, float] = SHARES
-) -> np.ndarray:
+def split_by_group(groups: Sequence[str], *, seed: int = 0, shares: Mapping[str, float] = SHARES) -> np.ndarray:
     """Assign whole groups to parts, so that the parts' shares of examples come out near the wish.
 
     The order of groups is by a hash of (seed, group): it does not depend on the order of the examples. Groups fill

@@ -76,7 +76,7 @@ class Lineage(_Strict):
 class Manifest(_Strict):
     """The content of bundle.json."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     domain: str
     name: str
     summary: str = ""
@@ -84,14 +84,10 @@ class Manifest(_Strict):
     labels: list[str] = Field(default_factory=list, description="class names in output order")
     inputs: list[TensorEntry]
     outputs: list[TensorEntry]
-    preprocessing: dict[str, Any] = Field(
-        default_factory=dict, description="parameters of the domain's preprocess"
-    )
+    preprocessing: dict[str, Any] = Field(default_factory=dict, description="parameters of the domain's preprocess")
     recipe: str = Field(description="the recipe as TOML")
     lineage: Lineage
-    metrics: dict[str, IntervalEntry] = Field(
-        default_factory=dict, description="of the file, on the test part"
-    )
+    metrics: dict[str, IntervalEntry] = Field(default_factory=dict, description="of the file, on the test part")
     budget: list[BudgetEntry] = Field(default_factory=list)
     intended_use: str = ""
     data_license: str = ""

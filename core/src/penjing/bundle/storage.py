@@ -57,9 +57,7 @@ def write_bundle(
     try:
         manifest = Manifest(files=entries, **fields)
     except ValidationError as error:
-        raise BundleError(
-            "the bundle's manifest is not valid", where=str(folder), why=_reasons(error)
-        ) from error
+        raise BundleError("the bundle's manifest is not valid", where=str(folder), why=_reasons(error)) from error
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
     replace_folder_atomically(folder, {**files, MANIFEST_FILE: (text + "\n").encode()})
     return manifest
@@ -78,9 +76,7 @@ def read_bundle(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     if MODEL_FILE not in manifest.files:
         raise BundleError(f"the bundle lists no {MODEL_FILE}", where=str(folder / MANIFEST_FILE))
     if len(manifest.files) > MAX_FILES:
-        raise BundleError(
-            f"the bundle lists {len(manifest.files)} files, {MAX_FILES} are allowed", where=str(folder)
-        )
+        raise BundleError(f"the bundle lists {len(manifest.files)} files, {MAX_FILES} are allowed", where=str(folder))
     files = {}
     for name, entry in manifest.files.items():
         if not _PLAIN_NAME.match(name):
@@ -114,9 +110,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     if not folder.is_dir():
-        raise BundleError(
-            "there is no bundle", where=str(folder), hint="a bundle is a folder with bundle.json"
-        )
+        raise BundleError("there is no bundle", where=str(folder), hint="a bundle is a folder with bundle.json")
     raw = _read(path, MAX_MANIFEST_BYTES)
     try:
         document = json.loads(raw)
@@ -155,6 +149,5 @@ def _read(path: Path, limit: int) -> bytes:
 
 def _reasons(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-        for item in error.errors(include_url=False)[:5]
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)[:5]
     )

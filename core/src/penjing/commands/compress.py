@@ -23,7 +23,13 @@ from penjing.commands.session import load_host, make_reporter
 @click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file.  [default: int8 after training]")
 @click.option("--budget", help="Limits: flash=32KB,arena=24KiB,macs=2M,latency=1ms,drop=0.01")
 @click.option("--metric", help="accuracy, balanced_accuracy, auc, mean_absolute_error, root_mean_squared_error")
-@click.option("--output", type=click.Path(path_type=Path), default=Path("runs/model"), show_default=True, help="The run folder.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("runs/model"),
+    show_default=True,
+    help="The run folder.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--overwrite", is_flag=True, help="Delete an earlier run in the folder.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides everything random.")

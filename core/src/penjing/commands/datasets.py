@@ -30,10 +30,7 @@ def list_datasets(as_json: bool) -> None:
         return
     print_table(
         ("name", "what", "size", "licence"),
-        [
-            (row["name"], row["summary"], f"{row['size_bytes'] / 1e6:,.0f} MB", row["license"])
-            for row in rows
-        ],
+        [(row["name"], row["summary"], f"{row['size_bytes'] / 1e6:,.0f} MB", row["license"]) for row in rows],
     )
 
 

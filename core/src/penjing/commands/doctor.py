@@ -38,9 +38,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
                 message=f"the check failed: {type(error).__name__}: {error}",
                 remedy=f"tell the author of {contribution.source.distribution}",
             )
-        lines.append(
-            {"name": name, "ok": result.ok, "message": result.message, "remedy": result.remedy}
-        )
+        lines.append({"name": name, "ok": result.ok, "message": result.message, "remedy": result.remedy})
     for status in host.plugins:
         if status.source.is_core:
             continue

@@ -91,7 +91,9 @@ def _options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         ),
         "resume": click.option("--resume", is_flag=True, help="Go on with the run in the folder."),
         "overwrite": click.option("--overwrite", is_flag=True, help="Delete an earlier run in the folder."),
-        "seed": click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides everything random."),
+        "seed": click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides everything random."
+        ),
         "set": click.option(
             "--set",
             "overrides",
@@ -218,9 +220,7 @@ def _work(ctx: click.Context, *, until: str, quiet: bool, overrides: Sequence[st
     from penjing.runner.domain_run import run_domain
 
     host, domain = _load(ctx)
-    return run_domain(
-        host, domain, until=until, overrides=tuple(overrides), reporter=make_reporter(quiet), **options
-    )
+    return run_domain(host, domain, until=until, overrides=tuple(overrides), reporter=make_reporter(quiet), **options)
 
 
 def _show(result: RunResult, as_json: bool) -> None:

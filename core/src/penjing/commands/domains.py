@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from penjing.commands.output import print_json, print_table
@@ -14,7 +16,7 @@ from penjing.commands.session import load_host
 def domains(ctx: click.Context, as_json: bool) -> None:
     """List the domains that are installed."""
     host = load_host(ctx)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "summary": contribution.value.summary,

@@ -18,9 +18,7 @@ from penjing.commands.session import load_host, make_reporter
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides everything random.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def explain(
-    ctx: click.Context, model: str, recipe: str | None, data: Path | None, seed: int, as_json: bool
-) -> None:
+def explain(ctx: click.Context, model: str, recipe: str | None, data: Path | None, seed: int, as_json: bool) -> None:
     """Say what each step of a recipe would do to each layer of MODEL, a file or a domain, and why not to others."""
     from penjing.runner.explanation import explain_recipe
 

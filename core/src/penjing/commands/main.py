@@ -133,9 +133,7 @@ def _no_plugins(ctx: click.Context) -> bool:
 def _domain_summaries(ctx: click.Context) -> dict[str, str]:
     from penjing.host.discovery import domain_entries
 
-    return {
-        entry.source.entry_point: entry.summary for entry in domain_entries(_no_plugins(ctx))
-    }
+    return {entry.source.entry_point: entry.summary for entry in domain_entries(_no_plugins(ctx))}
 
 
 @click.group(

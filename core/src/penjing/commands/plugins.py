@@ -34,8 +34,7 @@ def list_plugins(ctx: click.Context, as_json: bool) -> None:
                 status.source.version,
                 status.status,
                 "; ".join(
-                    f"{kind.replace('_', ' ')}: {', '.join(names)}"
-                    for kind, names in status.contributes.items()
+                    f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in status.contributes.items()
                 ),
             )
             for status in statuses
@@ -64,8 +63,8 @@ def info(ctx: click.Context, name: str, as_json: bool) -> None:
         click.echo(f"{status.source.distribution} {status.source.version}: {status.status}")
         click.echo(f"  {status.summary}")
         click.echo(f"  entry point: {status.source.entry_point} = {status.source.module}")
-        for kind, names in status.contributes.items():
-            click.echo(f"  {kind.replace('_', ' ')}: {', '.join(names)}")
+        for kind, contributed in status.contributes.items():
+            click.echo(f"  {kind.replace('_', ' ')}: {', '.join(contributed)}")
         for problem in status.problems:
             click.echo(f"  problem: {problem}")
 
@@ -80,7 +79,6 @@ def _document(status: PluginStatus) -> dict[str, Any]:
         "summary": status.summary,
         "contributes": {kind: list(names) for kind, names in status.contributes.items()},
         "problems": [
-            {"stage": problem.stage, "reason": problem.reason, "hint": problem.hint}
-            for problem in status.problems
+            {"stage": problem.stage, "reason": problem.reason, "hint": problem.hint} for problem in status.problems
         ],
     }

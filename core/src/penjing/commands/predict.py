@@ -21,7 +21,9 @@ def predict_command(name: str, domain: Contribution[Domain]) -> click.Command:
     parameters: list[click.Parameter] = [
         click.Argument(["inputs"], nargs=-1),
         click.Option(
-            ["--bundle"], type=click.Path(path_type=Path), help="The bundle.  [default: that of the newest run]"
+            ["--bundle"],
+            type=click.Path(path_type=Path),
+            help="The bundle.  [default: that of the newest run]",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
     ]
@@ -31,7 +33,10 @@ def predict_command(name: str, domain: Contribution[Domain]) -> click.Command:
         else:
             parameters.append(
                 click.Option(
-                    [option.flag], type=_TYPES[option.kind], default=option.default, help=option.help,
+                    [option.flag],
+                    type=_TYPES[option.kind],
+                    default=option.default,
+                    help=option.help,
                     show_default=option.default is not None,
                 )
             )
@@ -105,7 +110,10 @@ def newest_run(name: str) -> Path | None:
     import json
 
     found: list[tuple[float, Path]] = []
-    for manifest in [*Path("runs").glob("*/bundle/bundle.json"), *Path("runs").glob("*/*/bundle/bundle.json")]:
+    for manifest in [
+        *Path("runs").glob("*/bundle/bundle.json"),
+        *Path("runs").glob("*/*/bundle/bundle.json"),
+    ]:
         try:
             domain = json.loads(manifest.read_text(encoding="utf-8")).get("domain")
         except (OSError, ValueError, AttributeError):

@@ -58,7 +58,9 @@ def _verify(path: Path) -> dict[str, Any]:
     content = bundle.model_bytes
     inputs = {str(number): probe(info) for number, info in enumerate(bundle.model.inputs)}
     conformance = check_conformance(
-        content, inputs if len(inputs) > 1 else inputs["0"], task=bundle.manifest.task  # type: ignore[arg-type]
+        content,
+        inputs if len(inputs) > 1 else inputs["0"],
+        task=bundle.manifest.task,  # type: ignore[arg-type]
     )
     arena = (
         measure_arena(content)

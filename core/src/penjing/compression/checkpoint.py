@@ -54,8 +54,7 @@ def save_model(model: keras.Model, path: Path) -> None:
             raise ModelError(
                 f"the model '{model.name}' cannot be saved",
                 why=f"{type(error).__name__}: {error}",
-                hint="give custom layers a get_config and register them with "
-                "keras.saving.register_keras_serializable",
+                hint="give custom layers a get_config and register them with keras.saving.register_keras_serializable",
             ) from error
         content = scratch.read_bytes()
     write_bytes_atomically(path, content)

@@ -29,9 +29,7 @@ from penjing.contract import LayerChange, StepContext, StepOutcome, Task
 class TeacherLoss(keras.distillation.DistillationLoss):
     """The teacher's part of the loss, for models that emit probabilities or logits alike."""
 
-    def __init__(
-        self, task: Task, temperature: float, teacher_kind: OutputKind, student_kind: OutputKind
-    ) -> None:
+    def __init__(self, task: Task, temperature: float, teacher_kind: OutputKind, student_kind: OutputKind) -> None:
         self.task = task
         self.temperature = temperature
         self.teacher_kind = teacher_kind
@@ -61,9 +59,7 @@ def apply(context: StepContext, settings: DistillSettings) -> StepOutcome:
     teacher = context.teacher(settings.teacher)
     teacher_value = context.evaluate(teacher)
     before = context.evaluate(context.model)
-    loss = TeacherLoss(
-        context.task, settings.temperature, output_kind(teacher), output_kind(context.model)
-    )
+    loss = TeacherLoss(context.task, settings.temperature, output_kind(teacher), output_kind(context.model))
 
     def wrap(student: keras.Model, student_loss: Loss) -> tuple[keras.Model, Loss]:
         distiller = keras.distillation.Distiller(

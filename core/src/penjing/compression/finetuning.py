@@ -82,10 +82,14 @@ class Trainer:
             return {}
         seed_everything(self.seed, "fit", number)
         outputs = int(model.outputs[0].shape[-1])
-        loss = loss or self.loss or task_loss(
-            self.task,
-            output_kind(model),
-            training.label_smoothing if self.task in CATEGORICAL_TASKS else 0.0,
+        loss = (
+            loss
+            or self.loss
+            or task_loss(
+                self.task,
+                output_kind(model),
+                training.label_smoothing if self.task in CATEGORICAL_TASKS else 0.0,
+            )
         )
         trainee, fitted_loss = (model, loss) if wrap is None else wrap(model, loss)
         updates_per_epoch = -(-len(self.train) // training.batch_size)
@@ -276,9 +280,7 @@ def balanced_weights(task: Task, targets: np.ndarray) -> np.ndarray:
 class _Updates(keras.callbacks.Callback):
     """Tells a schedule how many updates are done."""
 
-    def __init__(
-        self, on_update: Callable[[int, int], None] | None, done: int, updates: int
-    ) -> None:
+    def __init__(self, on_update: Callable[[int, int], None] | None, done: int, updates: int) -> None:
         super().__init__()
         self.on_update = on_update
         self.done = done

@@ -59,13 +59,9 @@ def task_loss(task: Task, kind: OutputKind, label_smoothing: float = 0.0) -> Los
     Targets of a classification are float32 of shape (n, classes), one-hot or soft; see `as_targets`.
     """
     if task in CATEGORICAL_TASKS:
-        return keras.losses.CategoricalCrossentropy(
-            from_logits=kind == "linear", label_smoothing=label_smoothing
-        )
+        return keras.losses.CategoricalCrossentropy(from_logits=kind == "linear", label_smoothing=label_smoothing)
     if task in BINARY_TASKS:
-        return keras.losses.BinaryCrossentropy(
-            from_logits=kind == "linear", label_smoothing=label_smoothing
-        )
+        return keras.losses.BinaryCrossentropy(from_logits=kind == "linear", label_smoothing=label_smoothing)
     return keras.losses.MeanSquaredError()
 
 

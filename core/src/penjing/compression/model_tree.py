@@ -35,10 +35,7 @@ def _walk(model: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.
 def matches(path: str, patterns: Sequence[str]) -> bool:
     """Whether a layer's path, or its last part, fits one of the patterns ("head*", "backbone/*")."""
     name = path.rsplit("/", 1)[-1]
-    return any(
-        fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(name, pattern)
-        for pattern in patterns
-    )
+    return any(fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def check_patterns(model: keras.Model, patterns: Sequence[str], setting: str) -> None:
@@ -71,9 +68,7 @@ KERNEL_LAYERS = (
 def kernels(model: keras.Model) -> dict[str, Any]:
     """Kernel variables of `KERNEL_LAYERS` by layer path."""
     return {
-        path: layer.kernel
-        for path, layer in walk_layers(model)
-        if isinstance(layer, KERNEL_LAYERS) and layer.built
+        path: layer.kernel for path, layer in walk_layers(model) if isinstance(layer, KERNEL_LAYERS) and layer.built
     }
 
 

@@ -112,9 +112,7 @@ def run_steps(
     state = _State(model=model, export=ExportSettings(), flash_bytes=reference_bytes)
     records: list[StepRecord] = []
     for step in steps:
-        chain = fingerprint(
-            [chain, step.technique.name, step.settings.model_dump_json(), str(step.source)]
-        )
+        chain = fingerprint([chain, step.technique.name, step.settings.model_dump_json(), str(step.source)])
         place = folder / f"{step.number:02d}-{step.technique.name}"
         info = StepInfo(
             number=step.number,
@@ -157,9 +155,7 @@ def run_steps(
     broken = check_promises(state.invariants, lambda invariant: invariant.check_file(content))
     if broken:
         raise _broken("the exported file", broken)
-    return PipelineResult(
-        model=state.model, content=content, export=state.export, records=tuple(records)
-    )
+    return PipelineResult(model=state.model, content=content, export=state.export, records=tuple(records))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,9 +225,7 @@ def _run_step(
         outcome = apply(context, step.settings)
     except PenjingError as error:
         if error.where is None:
-            error = type(error)(
-                error.what, where=f"step {step.number}, {name}", why=error.why, hint=error.hint
-            )
+            error = type(error)(error.what, where=f"step {step.number}, {name}", why=error.why, hint=error.hint)
         raise error
     except Exception as error:
         raise PluginError(
@@ -276,9 +270,7 @@ def _check_file(state: _State, step: PlannedStep, outcome: StepOutcome, content:
         )
 
 
-def check_promises(
-    invariants: Sequence[Invariant], check: Callable[[Invariant], Sequence[Violation]]
-) -> list[str]:
+def check_promises(invariants: Sequence[Invariant], check: Callable[[Invariant], Sequence[Violation]]) -> list[str]:
     """Broken promises, a line each."""
     return [
         f"{invariant.summary}: {violation.layer}: {violation.detail}"
@@ -346,9 +338,7 @@ def _write_step(
         leftover.unlink()
 
 
-def _read_step(
-    place: Path, chain: str, step: PlannedStep, resolve: Resolve
-) -> tuple[StepRecord, StepOutcome] | None:
+def _read_step(place: Path, chain: str, step: PlannedStep, resolve: Resolve) -> tuple[StepRecord, StepOutcome] | None:
     """A finished step, or None where it is not finished or belongs to another run.
 
     Raises:
@@ -371,9 +361,7 @@ def _read_step(
                 hint=f"delete {place} and run again with --resume; the step is then repeated",
             )
     invariants = tuple(
-        resolve(promise["kind"], step.source).from_state(
-            checkpoint.read_arrays(place / promise["file"])
-        )
+        resolve(promise["kind"], step.source).from_state(checkpoint.read_arrays(place / promise["file"]))
         for promise in document["promises"]
     )
     layers = tuple(LayerChange(**change) for change in document["layers"])

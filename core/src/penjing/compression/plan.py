@@ -67,22 +67,16 @@ def plan_steps(recipe: Recipe, host: TechniqueSource, resolve: Resolve) -> tuple
             )
         technique: Technique = contribution.value
         model = resolve(technique.settings, contribution.source)
-        settings = check_settings(
-            model, step.settings, recipe, ("steps", index), f"technique '{technique.name}'"
-        )
+        settings = check_settings(model, step.settings, recipe, ("steps", index), f"technique '{technique.name}'")
         planned.append(
-            PlannedStep(
-                number=index + 1, technique=technique, settings=settings, source=contribution.source
-            )
+            PlannedStep(number=index + 1, technique=technique, settings=settings, source=contribution.source)
         )
     return tuple(planned)
 
 
 def reference_training(recipe: Recipe) -> TrainingSettings:
     """The recipe's `[reference]` table, checked."""
-    settings = check_settings(
-        TrainingSettings, recipe.reference, recipe, ("reference",), "[reference]"
-    )
+    settings = check_settings(TrainingSettings, recipe.reference, recipe, ("reference",), "[reference]")
     assert isinstance(settings, TrainingSettings)
     return settings
 

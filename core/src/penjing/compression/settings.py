@@ -17,17 +17,13 @@ class TrainingSettings(BaseModel):
 
     epochs: int = Field(default=20, ge=0, description="passes over the training part")
     batch_size: int = Field(default=64, ge=1, description="examples per update")
-    optimizer: Literal["adamw", "adam", "sgd"] = Field(
-        default="adamw", description="sgd is with Nesterov momentum 0.9"
-    )
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="sgd is with Nesterov momentum 0.9")
     learning_rate: float = Field(default=1e-3, gt=0, description="the highest of the schedule")
     schedule: Literal["cosine", "constant"] = Field(
         default="cosine", description="cosine decay to zero over all updates, or constant"
     )
     warmup_epochs: float = Field(default=0.0, ge=0, description="linear rise from zero, in epochs")
-    weight_decay: float = Field(
-        default=1e-4, ge=0, description="decoupled, of kernels only (adamw and sgd)"
-    )
+    weight_decay: float = Field(default=1e-4, ge=0, description="decoupled, of kernels only (adamw and sgd)")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="classification only")
     class_weight: Literal["none", "balanced"] = Field(
         default="none", description="balanced weighs each class by the inverse of its share"
@@ -59,9 +55,7 @@ class DistillSettings(TrainingSettings):
     temperature: float = Field(default=4.0, gt=0, description="softens the outputs of both models")
     weight: float = Field(default=0.7, gt=0, le=1, description="share of the teacher in the loss")
     epochs: int = Field(default=20, ge=1, description="passes over the training part")
-    teacher: TeacherSettings = Field(
-        default_factory=TeacherSettings, description="how the teacher is trained"
-    )
+    teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="how the teacher is trained")
 
 
 class PruneWeightsSettings(TrainingSettings):

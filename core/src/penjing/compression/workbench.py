@@ -72,9 +72,7 @@ class Workbench:
         outputs = LiteRTModel(content).predict(self.validation.x)
         return float(self.metric_function(self.validation.y, outputs))
 
-    def trainer(
-        self, seed: int, folder: Path, title: str, invariants: Sequence[Invariant] = ()
-    ) -> Trainer:
+    def trainer(self, seed: int, folder: Path, title: str, invariants: Sequence[Invariant] = ()) -> Trainer:
         """A trainer whose checkpoints lie in a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         return Trainer(

@@ -56,9 +56,7 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
         warnings.simplefilter("ignore")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         try:
-            converter = tf.lite.TFLiteConverter.from_concrete_functions(
-                [function.get_concrete_function()], model
-            )
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
             # Freeze the weights into constants here: through a SavedModel they stay variables.
             converter.experimental_lower_to_saved_model = False
             _configure(converter, settings, calibration)
@@ -117,9 +115,7 @@ def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
     return specs
 
 
-def check_calibration(
-    specs: dict[str, tuple[tuple[int, ...], str]], calibration: Any
-) -> dict[str, np.ndarray]:
+def check_calibration(specs: dict[str, tuple[tuple[int, ...], str]], calibration: Any) -> dict[str, np.ndarray]:
     """Calibration data as float32 arrays in the order of the inputs.
 
     Raises:
@@ -148,9 +144,7 @@ def check_calibration(
     return arrays
 
 
-def _conversion_error(
-    model: Any, settings: ExportSettings, error: Exception, chatter: str
-) -> ModelError:
+def _conversion_error(model: Any, settings: ExportSettings, error: Exception, chatter: str) -> ModelError:
     text = f"{error}\n{chatter}"
     operations = sorted(set(re.findall(r"(?:tf|tfl)\.[A-Z][A-Za-z0-9_]+", text)))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

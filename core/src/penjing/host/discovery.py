@@ -31,8 +31,7 @@ def entries() -> list[Entry]:
     found: dict[tuple[str, str], Entry] = {}
     for point in metadata.entry_points(group=GROUP):
         distribution = point.dist
-        # Each access parses the file anew.
-        about = distribution.metadata if distribution is not None else {}
+        about = _about(distribution)
         name = about.get("Name") or "unknown distribution"
         source = PluginSource(
             distribution=name,
@@ -55,6 +54,17 @@ def entries() -> list[Entry]:
     )
 
 
+def _about(distribution: metadata.Distribution | None) -> dict[str, str]:
+    """A distribution's metadata; empty where the file is missing or damaged, as after a broken uninstall."""
+    try:
+        if distribution is None:
+            return {}
+        fields = distribution.metadata
+        return {name: fields[name] for name in ("Name", "Version", "Summary", "Keywords") if name in fields}
+    except (AttributeError, OSError, UnicodeDecodeError, ValueError):
+        return {}
+
+
 def disabled_names(disable: Iterable[str] = ()) -> frozenset[str]:
     """Names of distributions or entry points that must not be loaded, from the caller and the environment."""
     given = os.environ.get(DISABLE_VARIABLE, "")
@@ -69,7 +79,5 @@ def domain_entries(no_plugins: bool = False) -> list[Entry]:
     return [
         entry
         for entry in entries()
-        if entry.is_domain
-        and entry.source.entry_point not in disabled
-        and entry.source.distribution not in disabled
+        if entry.is_domain and entry.source.entry_point not in disabled and entry.source.distribution not in disabled
     ]

@@ -62,9 +62,7 @@ class PluginHost:
         for plugin in self._plugins:
             if plugin.module is not None:
                 self._register(plugin)
-        self._contributions = {
-            kind: self._collect(kind, hook, expected) for kind, (hook, expected) in KINDS.items()
-        }
+        self._contributions = {kind: self._collect(kind, hook, expected) for kind, (hook, expected) in KINDS.items()}
 
     @classmethod
     def discover(cls, disable: Iterable[str] = (), no_plugins: bool = False) -> PluginHost:
@@ -166,9 +164,7 @@ class PluginHost:
                     where=str(plugin.source),
                     hint="take it out of PENJING_DISABLE_PLUGINS",
                 )
-        raise UsageError(
-            f"there is no {singular} '{name}'", hint=did_you_mean(name, self._contributions[kind])
-        )
+        raise UsageError(f"there is no {singular} '{name}'", hint=did_you_mean(name, self._contributions[kind]))
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
@@ -197,9 +193,7 @@ class PluginHost:
 
     # --------------------------------------------------------------------------------------------- hook calls
 
-    def default_recipe(
-        self, domain: contract.Domain, budget: Mapping[str, Any]
-    ) -> tuple[Any, PluginSource] | None:
+    def default_recipe(self, domain: contract.Domain, budget: Mapping[str, Any]) -> tuple[Any, PluginSource] | None:
         """The first recipe that a plugin proposes, in the stable order of plugins, and who it was."""
         for plugin, implementation in self._implementations("penjing_default_recipe"):
             arguments = {"domain": domain, "budget": budget}
@@ -301,9 +295,7 @@ class PluginHost:
         """Everything that an implementation yields, or nothing at all when it fails half-way."""
         hook = implementation.function.__name__
         try:
-            items = list(
-                implementation.function(*(arguments[name] for name in implementation.argnames)) or ()
-            )
+            items = list(implementation.function(*(arguments[name] for name in implementation.argnames)) or ())
         except Exception as error:
             self._failed(plugin, hook, error)
             return []
@@ -376,15 +368,11 @@ def _version_problem(source: PluginSource, domain: contract.Domain) -> Problem:
         source=source,
         stage="contribution",
         reason=f"domain '{domain.name}' is written for contract version {theirs}, this penjing has {ours}",
-        hint="pip install --upgrade penjing"
-        if newer
-        else f"pip install --upgrade {source.distribution}",
+        hint="pip install --upgrade penjing" if newer else f"pip install --upgrade {source.distribution}",
     )
 
 
-def _conflict_problem(
-    source: PluginSource, kind: str, name: str, claimants: Sequence[PluginSource]
-) -> Problem:
+def _conflict_problem(source: PluginSource, kind: str, name: str, claimants: Sequence[PluginSource]) -> Problem:
     others = " and ".join(str(other) for other in claimants if other != source) or "itself, twice"
     return Problem(
         source=source,
@@ -392,4 +380,3 @@ def _conflict_problem(
         reason=f"it contributes '{name}' ({kind.replace('_', ' ')}), and so does {others}",
         hint=f"uninstall one, or set PENJING_DISABLE_PLUGINS={source.distribution}",
     )
-

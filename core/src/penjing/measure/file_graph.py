@@ -98,9 +98,7 @@ class FileGraph:
             ModelError: The bytes are no .tflite file or are damaged.
         """
         if len(content) < 16 or content[4:8] != b"TFL3":
-            raise ModelError(
-                "this is no .tflite file", why="the identifier TFL3 is missing at byte 4 of the file"
-            )
+            raise ModelError("this is no .tflite file", why="the identifier TFL3 is missing at byte 4 of the file")
         from ai_edge_litert import schema_py_generated as schema
 
         try:
@@ -233,6 +231,4 @@ def _sequence(values: Any) -> Any:
 def _options(options: Any) -> dict[str, Any]:
     if options is None:
         return {}
-    return {
-        name: value for name, value in vars(options).items() if isinstance(value, (int, float, bool, str))
-    }
+    return {name: value for name, value in vars(options).items() if isinstance(value, (int, float, bool, str))}

@@ -22,11 +22,9 @@ class MacCount:
 
 
 def count_macs(graph: FileGraph) -> MacCount:
-    """Count the MACs of a file. Bodies of control flow are counted once, since a file does not say how often they run."""
+    """Count the MACs of a file. Bodies of control flow are counted once: a file does not say how often they run."""
     counts = [
-        (operator.name, _macs(operator, subgraph))
-        for subgraph in graph.subgraphs
-        for operator in subgraph.operators
+        (operator.name, _macs(operator, subgraph)) for subgraph in graph.subgraphs for operator in subgraph.operators
     ]
     counted = tuple((name, macs) for name, macs in counts if macs)
     return MacCount(total=sum(macs for _, macs in counted), by_operator=counted)
@@ -57,9 +55,7 @@ def _macs(operator: Operator, graph: Subgraph) -> int:
         inner = shape(0)[-2] if operator.options.get("adjX") else shape(0)[-1]
         return prod(output) * inner
     if operator.name in ("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM"):
-        return _steps(operator, shape(0)) * sum(
-            prod(shape(position)) for position in range(1, 9) if shape(position)
-        )
+        return _steps(operator, shape(0)) * sum(prod(shape(position)) for position in range(1, 9) if shape(position))
     if operator.name in ("UNIDIRECTIONAL_SEQUENCE_RNN", "RNN"):
         return _steps(operator, shape(0)) * (prod(shape(1)) + prod(shape(2)))
     return 0

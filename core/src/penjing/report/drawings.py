@@ -10,9 +10,7 @@ _WIDTH, _HEIGHT = 640, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 24, 44
 
 
-def size_and_metric(
-    names: Sequence[str], flash_bytes: Sequence[int], values: Sequence[float], metric: str
-) -> Markup:
+def size_and_metric(names: Sequence[str], flash_bytes: Sequence[int], values: Sequence[float], metric: str) -> Markup:
     """Two small charts under each other: bytes per step as bars, the metric on the validation part as a line."""
     bars = _Frame(len(names), 0, max(flash_bytes) * 1.1, f"{_short(max(flash_bytes))}B")
     parts = [bars.axis([f"{_short(v)}B" for v in (0, max(flash_bytes))], [0, max(flash_bytes)])]

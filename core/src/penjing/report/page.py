@@ -103,9 +103,7 @@ def render_report(report: ReportInput) -> str:
         ),
         curves={title: drawings.curves(history, title) for title, history in report.curves.items()},
         matrices=matrices,
-        sections=[
-            (whose, section.title, Markup(section.html)) for whose, section in report.sections
-        ],
+        sections=[(whose, section.title, Markup(section.html)) for whose, section in report.sections],
     )
 
 

@@ -13,9 +13,7 @@ from rich.table import Table
 from penjing.report import wording
 
 
-def print_summary(
-    console: Console, metrics: Mapping[str, Any], *, report: Path | None, bundle: Path | None
-) -> None:
+def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path | None, bundle: Path | None) -> None:
     """Reference against compressed, the budget line by line, and where the report lies."""
     data = metrics["data"]
     synthetic = ", SYNTHETIC data" if data["synthetic"] else ""

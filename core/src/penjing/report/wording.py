@@ -40,10 +40,7 @@ def with_interval(entry: Mapping[str, Any] | None, value: float | None = None) -
         return metric_value(value)
     if entry["low"] is None:
         return metric_value(entry["estimate"])
-    return (
-        f"{metric_value(entry['estimate'])} "
-        f"[{metric_value(entry['low'])}, {metric_value(entry['high'])}]"
-    )
+    return f"{metric_value(entry['estimate'])} [{metric_value(entry['low'])}, {metric_value(entry['high'])}]"
 
 
 def times_smaller(metrics: Mapping[str, Any]) -> str:

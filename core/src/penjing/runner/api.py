@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from penjing.contract import Metric, Splits, Task
 from penjing.errors import RecipeError, UsageError
-from penjing.quiet import import_tensorflow
+from penjing.heavy import import_tensorflow
 from penjing.recipe import Recipe
 from penjing.reporting import SilentReporter
 from penjing.verify.limits import Budget
@@ -164,7 +164,5 @@ def _recipe(given: Recipe | str | Path | None) -> Recipe:
         return given
     path = Path(given)
     if path.suffix != ".toml":
-        raise RecipeError(
-            f"'{given}' is no recipe file", hint="give a .toml file, or a penjing.Recipe"
-        )
+        raise RecipeError(f"'{given}' is no recipe file", hint="give a .toml file, or a penjing.Recipe")
     return Recipe.load(path)

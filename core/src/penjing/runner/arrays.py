@@ -56,9 +56,7 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
     for part in PARTS:
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if len(x) != len(y):
-            raise DataError(
-                f"x_{part} has {len(x):,} rows, y_{part} {len(y):,}", where=source
-            )
+            raise DataError(f"x_{part} has {len(x):,} rows, y_{part} {len(y):,}", where=source)
         positions = arrays.get(f"rows_{part}", np.arange(len(x)))
         prefix = "row" if f"rows_{part}" in arrays else part
         parts[part] = Split(
@@ -69,7 +67,15 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
     if not labels and _are_classes(parts["train"].y):
         count = int(max(np.max(split.y, initial=0) for split in parts.values())) + 1
         labels = tuple(str(number) for number in range(count))
-    return Splits(**parts, source=source, sha256=digest, labels=labels, notes=notes)
+    return Splits(
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        source=source,
+        sha256=digest,
+        labels=labels,
+        notes=notes,
+    )
 
 
 def guess_task(splits: Splits, outputs: int) -> Task:
@@ -77,8 +83,10 @@ def guess_task(splits: Splits, outputs: int) -> Task:
     one-hot rows too; everything else is a regression."""
     y = np.asarray(splits.train.y)
     if _are_classes(y):
-        return "binary" if outputs == 1 and int(y.max(initial=0)) <= 1 else (
-            "classification" if outputs > 1 else "regression"
+        return (
+            "binary"
+            if outputs == 1 and int(y.max(initial=0)) <= 1
+            else ("classification" if outputs > 1 else "regression")
         )
     if y.ndim == 2 and y.shape[1] == outputs > 1 and set(np.unique(y)) <= {0, 1}:
         return "classification" if (y.sum(axis=1) == 1).all() else "multilabel"

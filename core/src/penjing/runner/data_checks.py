@@ -79,9 +79,7 @@ def _check_classes(name: str, targets: np.ndarray, splits: Splits) -> None:
 
 
 def _check_overlap(splits: Splits, attribute: str, word: str) -> None:
-    members: dict[str, set[str]] = {
-        name: set(map(str, getattr(getattr(splits, name), attribute))) for name in PARTS
-    }
+    members: dict[str, set[str]] = {name: set(map(str, getattr(getattr(splits, name), attribute))) for name in PARTS}
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
         shared: Sequence[str] = sorted(members[first] & members[second])
         if shared:

@@ -56,9 +56,7 @@ def latency_entry(latency: Latency) -> dict[str, Any]:
 
 def budget_entries(lines: Sequence[BudgetLine]) -> list[dict[str, Any]]:
     """Budget lines as JSON."""
-    return [
-        {**asdict(line), "value": finite(line.value), "measured": finite(line.measured)} for line in lines
-    ]
+    return [{**asdict(line), "value": finite(line.value), "measured": finite(line.measured)} for line in lines]
 
 
 def audit_entries(rows: Sequence[SliceAudit]) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from penjing.contract import Domain, Splits
 from penjing.errors import PluginError, RecipeError, did_you_mean
+from penjing.heavy import import_tensorflow
 from penjing.host import Contribution, PluginHost
-from penjing.quiet import import_tensorflow
 from penjing.recipe import Recipe
 from penjing.runner.folder import RunFolder
 from penjing.verify.limits import Budget
@@ -115,9 +115,7 @@ def choose_recipe(
 def _domain_recipe(domain: Contribution[Domain], name: str) -> Recipe:
     place = domain.value.recipes.get(name)
     if place is None:
-        raise PluginError(
-            f"the domain '{domain.value.name}' has no recipe '{name}'", where=str(domain.source)
-        )
+        raise PluginError(f"the domain '{domain.value.name}' has no recipe '{name}'", where=str(domain.source))
     package, _, path = place.partition(":")
     try:
         text = resources.files(package).joinpath(path).read_text("utf-8")

@@ -52,10 +52,8 @@ def score(
     for metric in metrics:
         function = functions[metric.name]
         try:
-            if metric.kind == "system":
-                found = function(predict, split, splits)
-            else:
-                found = function(split.y, outputs)
+            system = metric.kind == "system"
+            found = function(predict, split, splits) if system else function(split.y, outputs)
         except Exception as error:
             raise PluginError(
                 f"the metric '{metric.name}' failed",
@@ -64,15 +62,11 @@ def score(
                 hint="run with --debug for the traceback",
             ) from error
         if isinstance(found, Mapping):
-            values |= {
-                f"{metric.name}[{_key(key, splits.labels)}]": _number(value) for key, value in found.items()
-            }
+            values |= {f"{metric.name}[{_key(key, splits.labels)}]": _number(value) for key, value in found.items()}
             continue
         values[metric.name] = _number(found)
         if metric.kind == "examples":
-            intervals[metric.name] = bootstrap_interval(
-                function, split.y, outputs, groups=split.groups, seed=seed
-            )
+            intervals[metric.name] = bootstrap_interval(function, split.y, outputs, groups=split.groups, seed=seed)
     return Scores(metrics=values, intervals=intervals, outputs=outputs)
 
 

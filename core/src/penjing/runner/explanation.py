@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from penjing.contract import LayerChange
+from penjing.heavy import import_tensorflow
 from penjing.host import PluginHost
-from penjing.quiet import import_tensorflow
 from penjing.recipe import Recipe
 from penjing.verify.limits import Budget
 
@@ -32,7 +32,7 @@ def explain_recipe(
     """
     from penjing.compression.plan import plan_steps
     from penjing.runner.api import DEFAULT_RECIPE
-    from penjing.runner.domain_run import load_data, choose_recipe
+    from penjing.runner.domain_run import choose_recipe, load_data
 
     path = Path(model)
     if path.suffix in (".keras", ".h5", ".hdf5") or path.exists():

@@ -1,4 +1,4 @@
-"""What a run works on: a domain with its data, or a lone model with arrays. The rest of the runner sees no difference."""
+"""What a run works on: a domain with its data, or a lone model with arrays. The runner sees no difference."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ def load_splits(
     return splits
 
 
-def domain_job(
-    host: PluginHost, domain: Contribution[Domain], recipe: Recipe, splits: Splits, seed: int
-) -> Job:
+def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, splits: Splits, seed: int) -> Job:
     """The job of a domain.
 
     Raises:
@@ -107,9 +105,7 @@ def domain_job(
         augment_function = resolve(value.augment)
 
         def augment(epoch: int, epoch_seed: int) -> tuple[Any, Any]:
-            return augment_function(
-                splits.train, splits, epoch=epoch, seed=epoch_seed, options=dict(recipe.augment)
-            )
+            return augment_function(splits.train, splits, epoch=epoch, seed=epoch_seed, options=dict(recipe.augment))
 
     build_model = resolve(value.build_model)
     build_teacher = resolve(value.build_teacher) if value.build_teacher else None

@@ -59,7 +59,7 @@ def _open_h5(path: Path) -> Any:
         text = config.decode() if isinstance(config, bytes) else str(config)
         cleaned = _without_empty_settings(json.loads(text))
         model = keras.models.model_from_json(json.dumps(cleaned))
-        weights = file["model_weights"] if "model_weights" in file else file
+        weights = file.get("model_weights", file)
         legacy_h5_format.load_weights_from_hdf5_group(weights, model)
     return model
 
@@ -71,9 +71,9 @@ def _without_empty_settings(node: Any) -> Any:
         return node
     cleaned = {key: _without_empty_settings(value) for key, value in node.items()}
     inner = cleaned.get("config")
-    if str(cleaned.get("class_name", "")).startswith("DepthwiseConv") and isinstance(inner, dict):
-        if inner.get("groups") == 1:
-            inner.pop("groups")
+    depthwise = str(cleaned.get("class_name", "")).startswith("DepthwiseConv")
+    if depthwise and isinstance(inner, dict) and inner.get("groups") == 1:
+        inner.pop("groups")
     return cleaned
 
 

@@ -142,9 +142,7 @@ def run_job(
         events=folder.events,
     )
     reporter.stage("reference")
-    start = fingerprint(
-        [job.name, job.splits.sha256, str(seed), training.model_dump_json(), *job.extra_parts]
-    )
+    start = fingerprint([job.name, job.splits.sha256, str(seed), training.model_dump_json(), *job.extra_parts])
     reference, reference_record = _reference(job, bench, training, folder, start, reporter)
     if until == "train":
         return RunResult(folder=folder.path, metrics={}, report=None, bundle=None)
@@ -175,24 +173,18 @@ def run_job(
     metrics = _metrics_document(job, recipe, steps, seed, chosen_by, verified, deterministic)
     _write_bundle(job, recipe, result, verified, metrics, folder)
     finished = RunInfo(**{**vars(info), "state": "finished", "metrics": metrics})
-    page = render_report(
-        _report_input(host, job, recipe, result, verified, metrics, finished, reference_record)
-    )
+    page = render_report(_report_input(host, job, recipe, result, verified, metrics, finished, reference_record))
     write_bytes_atomically(folder.report, page.encode())
     write_json_atomically(folder.metrics, metrics)
     folder.write_state("finished", key)
     host.notify("penjing_run_finished", run=finished)
-    return RunResult(
-        folder=folder.path, metrics=metrics, report=folder.report, bundle=folder.bundle
-    )
+    return RunResult(folder=folder.path, metrics=metrics, report=folder.report, bundle=folder.bundle)
 
 
 def finished_result(folder: RunFolder) -> RunResult:
     """The result of a run that is done, read from its folder."""
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    return RunResult(
-        folder=folder.path, metrics=metrics, report=folder.report, bundle=folder.bundle
-    )
+    return RunResult(folder=folder.path, metrics=metrics, report=folder.report, bundle=folder.bundle)
 
 
 def _reference(
@@ -299,9 +291,7 @@ def _verify(
     if job.baseline is not None:
         fitted = job.baseline()
         baseline = (fitted.name, score(predict=fitted.predict, **common))
-    difference = differences(
-        job.metrics, job.metric_functions, test, reference_scores, compressed_scores, seed=seed
-    )
+    difference = differences(job.metrics, job.metric_functions, test, reference_scores, compressed_scores, seed=seed)
     rows = audit(
         job.primary,
         job.metric_functions[job.primary.name],
@@ -324,9 +314,7 @@ def _verify(
     arena = (
         measure_arena(result.content)
         if tflm_is_installed()
-        else Arena(
-            arena_bytes=None, note="tflite-micro is not installed: pip install 'penjing[microcontroller]'"
-        )
+        else Arena(arena_bytes=None, note="tflite-micro is not installed: pip install 'penjing[microcontroller]'")
     )
     graph = FileGraph.from_bytes(result.content)
     macs = count_macs(graph).total
@@ -415,9 +403,7 @@ def _metrics_document(
         "baseline": baseline,
         "reference": verified.entries["reference"],
         "compressed": verified.entries["compressed"],
-        "difference": {
-            name: document.interval_entry(value) for name, value in verified.difference.items()
-        },
+        "difference": {name: document.interval_entry(value) for name, value in verified.difference.items()},
         "conformance": verified.conformance.to_json(),
         "budget": document.budget_entries(verified.lines),
         "recipe": {
@@ -538,15 +524,8 @@ def _report_input(
         confusion_reference=matrices[0],
         confusion_compressed=matrices[1],
         curves=curves,
-        layers={
-            f"{record.number} {record.technique}": record.layers
-            for record in result.records
-            if record.layers
-        },
-        sections=tuple(
-            (str(contribution.source), contribution.value)
-            for contribution in host.report_sections(info)
-        ),
+        layers={f"{record.number} {record.technique}": record.layers for record in result.records if record.layers},
+        sections=tuple((str(contribution.source), contribution.value) for contribution in host.report_sections(info)),
         recipe_toml=recipe.to_toml(),
         intended_use=job.intended_use,
     )

@@ -53,9 +53,7 @@ class LoadedBundle:
             ("labels", ", ".join(self.labels) or "none"),
             ("data", self.manifest.lineage.data_source),
         ]
-        cells = "".join(
-            f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in rows
-        )
+        cells = "".join(f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in rows)
         return f"<table><caption>penjing bundle</caption>{cells}</table>"
 
 

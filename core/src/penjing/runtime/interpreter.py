@@ -81,9 +81,7 @@ class LiteRTModel:
         """
         raw = self.predict_raw(x)
         outputs = raw if isinstance(raw, tuple) else (raw,)
-        real = tuple(
-            dequantize(values, info) for values, info in zip(outputs, self.outputs, strict=True)
-        )
+        real = tuple(dequantize(values, info) for values, info in zip(outputs, self.outputs, strict=True))
         return real if isinstance(raw, tuple) else real[0]
 
     def predict_raw(self, x: Any) -> Any:
@@ -92,13 +90,10 @@ class LiteRTModel:
         if len(given) != len(self.inputs):
             raise DataError(f"the file has {len(self.inputs)} inputs, {len(given)} were given")
         quantized = [
-            quantize(self._checked(values, info), info)
-            for values, info in zip(given, self.inputs, strict=True)
+            quantize(self._checked(values, info), info) for values, info in zip(given, self.inputs, strict=True)
         ]
         count = len(quantized[0])
-        results: list[np.ndarray] = [
-            np.empty((count, *info.shape[1:]), info.dtype) for info in self.outputs
-        ]
+        results: list[np.ndarray] = [np.empty((count, *info.shape[1:]), info.dtype) for info in self.outputs]
         for index in range(count):
             for number, values in zip(self._input_numbers, quantized, strict=True):
                 self._interpreter.set_tensor(number, values[index : index + 1])

@@ -1,4 +1,4 @@
-"""What compression damaged, slice by slice: the primary metric of both models, and whether the loss is more than chance.
+"""What compression damaged, slice by slice: the primary metric of both models, and whether a loss is beyond chance.
 
 Many slices tested at once find damage by accident; Holm's correction (Holm 1979, "A simple sequentially rejective
 multiple test procedure") keeps the chance of any false alarm below 5 %.
@@ -98,9 +98,7 @@ def _difference(
         drawn.append(metric(t, o))
         return drawn[-1]
 
-    interval = paired_difference(
-        recorded, targets, reference, compressed, resamples=resamples, seed=seed
-    )
+    interval = paired_difference(recorded, targets, reference, compressed, resamples=resamples, seed=seed)
     # paired_difference asks for the compressed model first, then for the reference, resample by resample.
     values = np.array(drawn[: 2 * resamples]).reshape(-1, 2)
     loss = values[:, 1] - values[:, 0] if higher_is_better else values[:, 0] - values[:, 1]
@@ -111,9 +109,7 @@ def _difference(
 
 
 def _with_verdicts(rows: list[tuple[SliceAudit, float | None]]) -> tuple[SliceAudit, ...]:
-    judged = sorted(
-        (chance, index) for index, (_, chance) in enumerate(rows) if chance is not None
-    )
+    judged = sorted((chance, index) for index, (_, chance) in enumerate(rows) if chance is not None)
     damaged: set[int] = set()
     for rank, (chance, index) in enumerate(judged):
         if chance > 0.05 / (len(judged) - rank):

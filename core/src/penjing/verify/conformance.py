@@ -98,15 +98,12 @@ def check_conformance(
         missing["TFLM"] = f"{error.what}; {error.hint}"
     step = _step(info, outputs["LiteRT reference"])
     pairs = tuple(
-        _agreement(first, second, outputs, step, task in DECIDING_TASKS)
-        for first, second in combinations(outputs, 2)
+        _agreement(first, second, outputs, step, task in DECIDING_TASKS) for first, second in combinations(outputs, 2)
     )
     return Conformance(pairs=pairs, missing=missing, step=step)
 
 
-def _agreement(
-    first: str, second: str, outputs: Mapping[str, np.ndarray], step: float, decides: bool
-) -> Agreement:
+def _agreement(first: str, second: str, outputs: Mapping[str, np.ndarray], step: float, decides: bool) -> Agreement:
     a, b = outputs[first], outputs[second]
     return Agreement(
         runtimes=(first, second),
@@ -124,6 +121,4 @@ def _step(info: TensorInfo, outputs: np.ndarray) -> float:
 
 def _quantized_inputs(model: LiteRTModel, x: Any) -> list[np.ndarray]:
     given = list(x.values()) if isinstance(x, dict) else [x]
-    return [
-        quantize(np.asarray(values), info) for values, info in zip(given, model.inputs, strict=True)
-    ]
+    return [quantize(np.asarray(values), info) for values, info in zip(given, model.inputs, strict=True)]

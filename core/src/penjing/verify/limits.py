@@ -70,9 +70,7 @@ class Budget:
             for part in filter(None, (part.strip() for part in given.split(","))):
                 key, separator, value = part.partition("=")
                 if not separator:
-                    raise BudgetError(
-                        f"cannot read the limit '{part}'", hint="write limit=value: flash=32KB,drop=0.01"
-                    )
+                    raise BudgetError(f"cannot read the limit '{part}'", hint="write limit=value: flash=32KB,drop=0.01")
                 pairs.append((key.strip(), value))
         else:
             pairs = list(given.items())
@@ -124,7 +122,8 @@ def _number(name: str, value: Any, kind: _Kind) -> float:
     match = _VALUE.match(value) if isinstance(value, str) else None
     if isinstance(value, str) and not match:
         raise BudgetError(
-            f"the limit '{name}' cannot be '{value}'", hint=f"write a number ({kind.meaning}): {_example(name)}"
+            f"the limit '{name}' cannot be '{value}'",
+            hint=f"write a number ({kind.meaning}): {_example(name)}",
         )
     if match:
         unit = match[2].upper().replace("µ", "U").replace("Μ", "U")

@@ -47,9 +47,7 @@ def bootstrap_interval(
         confidence: Share of the intervals that hold the true value, for a large sample.
     """
     targets, outputs = np.asarray(targets), np.asarray(outputs)
-    drawn = _resampled(
-        lambda rows: metric(targets[rows], outputs[rows]), len(targets), groups, resamples, seed
-    )
+    drawn = _resampled(lambda rows: metric(targets[rows], outputs[rows]), len(targets), groups, resamples, seed)
     return _interval("bootstrap", metric(targets, outputs), drawn, groups, confidence, len(targets))
 
 
@@ -93,16 +91,12 @@ def _resampled(
     return np.array([statistic(rows) for rows in draws], np.float64)
 
 
-def _interval(
-    kind: str, estimate: float, drawn: np.ndarray, groups: Any, confidence: float, count: int
-) -> Interval:
+def _interval(kind: str, estimate: float, drawn: np.ndarray, groups: Any, confidence: float, count: int) -> Interval:
     valid = drawn[np.isfinite(drawn)]
     tail = (1.0 - confidence) / 2.0
     by = "examples" if groups is None else f"{len(np.unique(np.asarray(groups))):,} groups"
     method = f"{kind} of {by}, percentile, {len(drawn):,} resamples, {confidence:.0%}"
     if len(valid) < len(drawn):
         method += f", {len(drawn) - len(valid):,} without a value left out"
-    low, high = (
-        np.quantile(valid, [tail, 1.0 - tail]) if len(valid) else (float("nan"), float("nan"))
-    )
+    low, high = np.quantile(valid, [tail, 1.0 - tail]) if len(valid) else (float("nan"), float("nan"))
     return Interval(estimate=float(estimate), low=float(low), high=float(high), method=method, n=count)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from penjing_datasets.speech_synthesis import SILENCE
 
 from penjing.contract import Split, Splits
+from penjing_datasets.speech_synthesis import SILENCE
 from penjing_keyword_spotting.features import FrontEnd
 from penjing_keyword_spotting.options import with_defaults
 
@@ -116,9 +116,7 @@ def _in_noise(
     return (waveforms + factor * noise).astype(np.float32)
 
 
-def _mask(
-    features: np.ndarray, axis: int, masks: int, widest: int, generator: np.random.Generator
-) -> None:
+def _mask(features: np.ndarray, axis: int, masks: int, widest: int, generator: np.random.Generator) -> None:
     """Set stretches of frames or bands to the mean, 0, in place."""
     count, size = len(features), features.shape[axis]
     positions = np.arange(size)
@@ -126,8 +124,11 @@ def _mask(
         width = generator.integers(0, widest + 1, (count, 1))
         start = (generator.random((count, 1)) * (size - width + 1)).astype(int)
         hidden = (positions >= start) & (positions < start + width)
-        features[hidden[:, :, None, None].repeat(features.shape[2], 2) if axis == 1 else
-                 hidden[:, None, :, None].repeat(features.shape[1], 1)] = 0.0
+        features[
+            hidden[:, :, None, None].repeat(features.shape[2], 2)
+            if axis == 1
+            else hidden[:, None, :, None].repeat(features.shape[1], 1)
+        ] = 0.0
 
 
 def _mixed(

@@ -24,7 +24,9 @@ def fit_baseline(splits: Splits, seed: int) -> FittedBaseline:
         outputs[:, classes] = model.predict_proba(_summary(x))
         return outputs
 
-    return FittedBaseline(name="logistic regression on band means over thirds of the clip and band spread", predict=predict)
+    return FittedBaseline(
+        name="logistic regression on band means over thirds of the clip and band spread", predict=predict
+    )
 
 
 def _summary(x: Any) -> np.ndarray:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from penjing.contract import DataRequest, Split, Splits
+from penjing.errors import DataError
 from penjing_datasets.clips import Clips, read_clips
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN, generate_speech
 from penjing_datasets.splits import PARTS, refuse_overlap, split_by_class, split_by_group
-
-from penjing.contract import DataRequest, Split, Splits
-from penjing.errors import DataError
 from penjing_keyword_spotting.features import FrontEnd
 from penjing_keyword_spotting.options import with_defaults
 
@@ -63,9 +63,7 @@ def _front_end(options: dict[str, Any]) -> FrontEnd:
     rate = options["sample_rate"]
     frame = round(options["frame_milliseconds"] * rate / 1000)
     if options["features"] not in ("log-mel", "mfcc"):
-        raise DataError(
-            f"unknown features '{options['features']}'", where="[data]", hint="log-mel or mfcc"
-        )
+        raise DataError(f"unknown features '{options['features']}'", where="[data]", hint="log-mel or mfcc")
     return FrontEnd(
         kind=options["features"],
         sample_rate=rate,
@@ -132,7 +130,9 @@ def _splits(clips: Clips, request: DataRequest, options: dict[str, Any], front_e
     if parts is not None:
         if speakers is not None:
             refuse_overlap(parts, speakers, "speaker")
-        notes.append("the split is the collection's own" + ("" if speakers is None else ", checked to be speaker-disjoint"))
+        notes.append(
+            "the split is the collection's own" + ("" if speakers is None else ", checked to be speaker-disjoint")
+        )
     elif speakers is not None:
         parts = split_by_group(speakers, seed=request.seed)
         notes.append("split by speaker")
@@ -236,4 +236,3 @@ def _assemble(
 def _loudness(waveforms: np.ndarray) -> np.ndarray:
     level = 20 * np.log10(np.sqrt(np.mean(np.square(waveforms), axis=1)) + 1e-9)
     return np.where(level < -35, "below -35 dB", np.where(level < -25, "-35 to -25 dB", "above -25 dB"))
-

@@ -32,7 +32,12 @@ def build_model(request: ModelRequest) -> keras.Model:
     inputs = keras.Input(request.splits.train.x.shape[1:], name="features")
     x = _normalised(
         layers.Conv2D(
-            options["filters"], (10, 4), strides=options["stride"], padding="same", use_bias=False, name="stem"
+            options["filters"],
+            (10, 4),
+            strides=options["stride"],
+            padding="same",
+            use_bias=False,
+            name="stem",
         )(inputs),
         "stem",
     )

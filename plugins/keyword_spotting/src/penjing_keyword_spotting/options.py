@@ -23,7 +23,9 @@ def with_defaults(table: str, given: Mapping[str, Any], defaults: Mapping[str, A
             )
         default = defaults[key]
         wanted = (int, float) if isinstance(default, float) else type(default)
-        if default is not None and (not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool)):
+        if default is not None and (
+            not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool)
+        ):
             raise RecipeError(
                 f"option '{key}' in [{table}] cannot be {value!r}",
                 where="domain keyword-spotting",

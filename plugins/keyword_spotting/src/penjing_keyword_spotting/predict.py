@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from penjing_datasets.audio import fit_length, read_audio
-from penjing_datasets.errors import DatasetError
-
 from penjing.contract import PredictRequest
 from penjing.errors import DataError, UsageError
+from penjing_datasets.audio import fit_length, read_audio
+from penjing_datasets.errors import DatasetError
 from penjing_keyword_spotting.features import FrontEnd
 from penjing_keyword_spotting.streaming import detect, posteriors
 
@@ -38,9 +37,7 @@ def predict(request: PredictRequest) -> Iterator[dict[str, Any]]:
             yield from _in_clip(name, samples, front_end, request)
 
 
-def _in_clip(
-    name: str, samples: Any, front_end: FrontEnd, request: PredictRequest
-) -> Iterator[dict[str, Any]]:
+def _in_clip(name: str, samples: Any, front_end: FrontEnd, request: PredictRequest) -> Iterator[dict[str, Any]]:
     clip = fit_length(samples, front_end.clip_samples)
     probabilities = request.bundle.predict(front_end.of_clips(clip[None]))[0]
     top = request.options.get("top") or 3
@@ -53,9 +50,7 @@ def _in_clip(
         }
 
 
-def _on_stream(
-    name: str, samples: Any, front_end: FrontEnd, request: PredictRequest
-) -> Iterator[dict[str, Any]]:
+def _on_stream(name: str, samples: Any, front_end: FrontEnd, request: PredictRequest) -> Iterator[dict[str, Any]]:
     threshold = request.options.get("threshold")
     if threshold is None:
         threshold = _measured_threshold(request.bundle)

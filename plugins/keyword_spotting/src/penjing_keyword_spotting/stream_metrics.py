@@ -105,9 +105,7 @@ def choose_threshold(stream: Stream, smoothed: np.ndarray, times: np.ndarray, sp
     return float(THRESHOLDS[-1])
 
 
-def stream_errors(
-    predict: Callable[[Any], np.ndarray], split: Split, splits: Splits
-) -> dict[str, float]:
+def stream_errors(predict: Callable[[Any], np.ndarray], split: Split, splits: Splits) -> dict[str, float]:
     """Errors on the part's stream, at a threshold that is chosen on the validation part's stream.
 
     Returns:
@@ -116,9 +114,7 @@ def stream_errors(
     front_end: FrontEnd = splits.extra["front_end"]
     clip_seconds = front_end.clip_samples / front_end.sample_rate
     validation = build_stream(splits.validation, splits, seed=1)
-    threshold = choose_threshold(
-        validation, *posteriors(validation.samples, front_end, predict), splits
-    )
+    threshold = choose_threshold(validation, *posteriors(validation.samples, front_end, predict), splits)
     stream = build_stream(split, splits, seed=2)
     found = detect(*posteriors(stream.samples, front_end, predict), splits.labels, threshold)
     accepts, rejects = count_errors(stream, found, clip_seconds)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN
 
+from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN
 from penjing_keyword_spotting.features import FrontEnd, StreamingFrontEnd
 
 HOP_SECONDS = 0.1
@@ -52,15 +52,14 @@ def posteriors(
     raw = np.asarray(predict(np.ascontiguousarray(looks)))
     kernel = np.ones(SMOOTHED) / SMOOTHED
     smoothed = np.stack(
-        [np.convolve(np.pad(column, (SMOOTHED - 1, 0), mode="edge"), kernel, "valid") for column in raw.T], axis=1
+        [np.convolve(np.pad(column, (SMOOTHED - 1, 0), mode="edge"), kernel, "valid") for column in raw.T],
+        axis=1,
     )
     ends = np.arange(len(raw)) * step * front_end.hop_samples + front_end.clip_samples
     return smoothed, ends / front_end.sample_rate
 
 
-def detect(
-    smoothed: np.ndarray, times: np.ndarray, labels: Sequence[str], threshold: float
-) -> list[Detection]:
+def detect(smoothed: np.ndarray, times: np.ndarray, labels: Sequence[str], threshold: float) -> list[Detection]:
     """Words whose smoothed probability reaches the threshold, at most one per refractory time."""
     words = [index for index, label in enumerate(labels) if label not in NOT_WORDS]
     if not len(smoothed) or not words:

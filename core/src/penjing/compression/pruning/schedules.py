@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 
-def polynomial_sparsity(
-    progress: float, *, initial: float, final: float, begin: float, end: float
-) -> float:
+def polynomial_sparsity(progress: float, *, initial: float, final: float, begin: float, end: float) -> float:
     """Sparsity at a point of the training: s = s_f + (s_i - s_f) (1 - (t - t_0) / (t_1 - t_0))^3.
 
     Source: Zhu and Gupta 2017, "To prune, or not to prune", equation 1.

@@ -49,9 +49,7 @@ class SparsityMask:
         variables = kernels(model)
         for index, (path, mask) in enumerate(self.masks.items()):
             if path in variables and tuple(variables[path].shape) == mask.shape:
-                constant = keras.Variable(
-                    mask.astype("float32"), trainable=False, name=f"held_mask_{index}"
-                )
+                constant = keras.Variable(mask.astype("float32"), trainable=False, name=f"held_mask_{index}")
                 hold_mask(variables[path], constant)
 
     def check(self, model: keras.Model) -> list[Violation]:
@@ -80,9 +78,7 @@ class SparsityMask:
         from scipy.sparse.csgraph import maximum_bipartite_matching
 
         promised = {path: mask for path, mask in self.masks.items() if not mask.all()}
-        constants = [
-            tensor for tensor in FileGraph.from_bytes(content).constants() if tensor.values.ndim >= 1
-        ]
+        constants = [tensor for tensor in FileGraph.from_bytes(content).constants() if tensor.values.ndim >= 1]
         fits = np.zeros((len(promised), max(1, len(constants))), bool)
         for row, mask in enumerate(promised.values()):
             for column, tensor in enumerate(constants):
@@ -108,10 +104,7 @@ class SparsityMask:
 def _obeys(values: np.ndarray, zero_point: int, mask: np.ndarray) -> bool:
     zero = np.squeeze(values == zero_point)
     promised = np.squeeze(~mask)
-    return any(
-        bool(zero[np.transpose(promised, axes)].all())
-        for axes in _axis_orders(promised.shape, zero.shape)
-    )
+    return any(bool(zero[np.transpose(promised, axes)].all()) for axes in _axis_orders(promised.shape, zero.shape))
 
 
 def _axis_orders(shape: Sequence[int], target: Sequence[int]) -> list[tuple[int, ...]]:

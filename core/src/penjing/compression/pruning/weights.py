@@ -35,10 +35,7 @@ def smallest_masked(
         scope: One ranking over all layers, or one in each.
     """
     if scope == "layer":
-        return {
-            path: smallest_masked({path: values}, sparsity, "global")[path]
-            for path, values in weights.items()
-        }
+        return {path: smallest_masked({path: values}, sparsity, "global")[path] for path, values in weights.items()}
     flat = np.concatenate([np.abs(values).ravel() for values in weights.values()])
     kept = np.ones(flat.size, bool)
     starts = np.cumsum([0, *(values.size for values in weights.values())])
@@ -99,9 +96,7 @@ def apply(context: StepContext, settings: PruneWeightsSettings) -> StepOutcome:
     variables = prunable(model, settings.exclude)
     earlier = _held_masks(context)
     masks = {
-        path: keras.Variable(
-            np.ones(kernel.shape, "float32"), trainable=False, name=f"mask_{index}"
-        )
+        path: keras.Variable(np.ones(kernel.shape, "float32"), trainable=False, name=f"mask_{index}")
         for index, (path, kernel) in enumerate(variables.items())
     }
     for path, kernel in variables.items():

@@ -40,9 +40,7 @@ def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
     return StepOutcome(
         model=context.model,
         summary=summary,
-        export=ExportSettings(
-            mode=settings.mode, calibration_examples=examples, seed=context.seed
-        ),
+        export=ExportSettings(mode=settings.mode, calibration_examples=examples, seed=context.seed),
     )
 
 
