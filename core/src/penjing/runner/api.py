@@ -101,7 +101,7 @@ def compress(
     import numpy as np
 
     from penjing.metrics import FUNCTIONS, named_metric, usual_metric
-    from penjing.runner.folder import RunFolder
+    from penjing.runner.folder import RunFolder, run_key
     from penjing.runner.job import Job
     from penjing.runner.model_files import open_model
     from penjing.runner.run import finished_result, run_job
@@ -140,7 +140,7 @@ def compress(
         extra_parts=(weights,),
     )
     folder = RunFolder(Path(output))
-    key = {"domain": "model", "seed": seed, "data": splits.sha256, "model": weights}
+    key = {**run_key("model", seed, splits.sha256, chosen, limits), "model": weights}
     if folder.open(key, resume=resume, overwrite=overwrite) == "finished":
         return finished_result(folder)
     return run_job(

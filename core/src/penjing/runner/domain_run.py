@@ -14,7 +14,7 @@ from penjing.errors import PluginError, RecipeError, did_you_mean
 from penjing.heavy import import_tensorflow
 from penjing.host import Contribution, PluginHost
 from penjing.recipe import Recipe
-from penjing.runner.folder import RunFolder
+from penjing.runner.folder import RunFolder, run_key
 from penjing.verify.limits import Budget
 
 DEFAULT = "default"
@@ -63,13 +63,13 @@ def run_domain(
     splits = load_data(host, domain, chosen, data, seed, reporter)
     for note in splits.notes:
         reporter.line(f"note: {note}")
-    key = {"domain": domain.value.name, "seed": seed, "data": splits.sha256}
+    key = run_key(domain.value.name, seed, splits.sha256, chosen, limits)
     state = folder.open(key, resume=resume, overwrite=overwrite)
     import_tensorflow()
     from penjing.runner.job import domain_job
     from penjing.runner.run import Until, finished_result, run_job
 
-    if state == "finished" and _same_recipe(folder, chosen):
+    if state == "finished":
         return finished_result(folder)
     return run_job(
         host,
@@ -250,6 +250,3 @@ def load_data(
         if "manager" in shown:
             shown["manager"].__exit__(None, None, None)
 
-
-def _same_recipe(folder: RunFolder, recipe: Recipe) -> bool:
-    return folder.recipe_file.is_file() and folder.recipe_file.read_text("utf-8") == recipe.to_toml()

@@ -11,8 +11,21 @@ from typing import Any, Literal
 
 from penjing.bundle.atomic import write_json_atomically
 from penjing.errors import RunFolderError
+from penjing.recipe import Recipe
+from penjing.verify.limits import Budget
 
 State = Literal["running", "finished"]
+
+
+def run_key(domain: str, seed: int, data_sha256: str, recipe: Recipe, budget: Budget) -> dict[str, Any]:
+    """What makes a run what it is."""
+    return {
+        "domain": domain,
+        "seed": seed,
+        "data": data_sha256,
+        "recipe": recipe.to_toml(),
+        "budget": dict(budget.limits),
+    }
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,8 @@ class RunFolder:
             overwrite: Delete what is there; only a folder that holds a run is deleted.
 
         Returns:
-            "finished" where the same run is already done, else None.
+            "finished" where the very same run is already done, else None: steps that would come out the same are
+            taken over all the same.
 
         Raises:
             RunFolderError: The folder holds something else, or another run, or a run and neither option is given.
@@ -89,7 +103,8 @@ class RunFolder:
                 )
             else:
                 self._check_same(known.get("key", {}), key)
-                if known.get("state") == "finished" and self.metrics.is_file():
+                same = known.get("key") == dict(key)
+                if same and known.get("state") == "finished" and self.metrics.is_file():
                     return "finished"
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_state("running", key)
