@@ -15,8 +15,8 @@ import pytest
 import penjing
 from penjing.contract import OutcomeInfo, RunInfo, StepInfo, Technique
 from penjing.errors import CheckFailedError, DataError, ModelError, PluginError, RunFolderError, UsageError
-from penjing.host import PluginHost
 from penjing.hookspecs import hookimpl
+from penjing.host import PluginHost
 from penjing.recipe import Recipe
 
 RECIPE = """
@@ -43,9 +43,7 @@ def command(model: Path, data: Path, recipe: Path, output: Path, *more: str) -> 
     return [*verb, "--recipe", str(recipe), "--output", str(output), "--quiet", *more]
 
 
-def test_killed_at_any_moment_a_run_goes_on_to_the_same_file(
-    toy_model: Path, toy_data: Path, tmp_path: Path
-) -> None:
+def test_killed_at_any_moment_a_run_goes_on_to_the_same_file(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "short.toml"
     recipe.write_text(RECIPE)
     whole = tmp_path / "whole"
@@ -65,9 +63,7 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_file(
             process.wait()
             kills += 1
     assert kills >= 2
-    subprocess.run(
-        command(toy_model, toy_data, recipe, killed, "--resume"), check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run(command(toy_model, toy_data, recipe, killed, "--resume"), check=True, stdout=subprocess.DEVNULL)
     assert sha256(killed) == sha256(whole)
     first = json.loads((whole / "metrics.json").read_text())
     second = json.loads((killed / "metrics.json").read_text())
@@ -77,7 +73,7 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_file(
     assert first == second
 
 
-class Interrupted(Exception):
+class CutOffError(Exception):
     pass
 
 
@@ -112,7 +108,7 @@ def test_a_training_that_ends_between_epochs_goes_on_to_the_same_weights(
     def interrupt(self: workbench.EpochProgress, number: int, figures: dict) -> None:
         epoch(self, number, figures)
         if number == 3:
-            raise Interrupted
+            raise CutOffError
 
     monkeypatch.setattr(workbench.EpochProgress, "epoch", interrupt)
     with pytest.raises(PluginError, match="failed"):
@@ -250,24 +246,20 @@ def test_a_changed_step_is_run_again_and_the_ones_before_it_are_kept(
     watching: tuple[PluginHost, Watching], toy_model: Path, toy_data: Path, tmp_path: Path
 ) -> None:
     host, plugin = watching
-    run(host, toy_model, toy_data, tmp_path / "run", PRUNE, QUANTIZE)
+    before = run(host, toy_model, toy_data, tmp_path / "run", PRUNE, QUANTIZE)
     plugin.seen.clear()
-    result = run(
-        host, toy_model, toy_data, tmp_path / "run", PRUNE, QUANTIZE + '\nmode = "float16"', resume=True
-    )
+    result = run(host, toy_model, toy_data, tmp_path / "run", PRUNE, QUANTIZE + '\nmode = "float16"', resume=True)
     resumed = {event[1]: event[2] for event in plugin.seen if event[0] == "after"}
     assert resumed == {"prune-weights": True, "quantize": False}
     assert "float16" in (tmp_path / "run/recipe.toml").read_text()
-    assert result.metrics["compressed"]["flash_bytes"] > 20_000
+    assert result.metrics["compressed"]["flash_bytes"] > before.metrics["compressed"]["flash_bytes"]
 
 
 def test_a_damaged_checkpoint_is_noticed(
     watching: tuple[PluginHost, Watching], toy_model: Path, toy_data: Path, tmp_path: Path
 ) -> None:
     run(watching[0], toy_model, toy_data, tmp_path / "run", PRUNE, QUANTIZE)
-    (tmp_path / "run/run.json").write_text(
-        (tmp_path / "run/run.json").read_text().replace('"finished"', '"running"')
-    )
+    (tmp_path / "run/run.json").write_text((tmp_path / "run/run.json").read_text().replace('"finished"', '"running"'))
     file = tmp_path / "run/steps/01-prune-weights/model.tflite"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(RunFolderError, match="missing or was changed"):

@@ -64,17 +64,14 @@ values = st.one_of(
 tables = st.dictionaries(st.text(string.ascii_lowercase, min_size=1, max_size=8), values, max_size=4)
 
 
-@given(
-    tables, tables, st.lists(st.tuples(st.sampled_from(["quantize", "finetune", "odd name"]), tables), max_size=4)
-)
+@given(tables, tables, st.lists(st.tuples(st.sampled_from(["quantize", "finetune", "odd name"]), tables), max_size=4))
 def test_toml_gives_back_what_was_written(model: dict, reference: dict, steps: list) -> None:
     recipe = Recipe(
         name="any",
         model=model,
         reference=reference,
         steps=tuple(
-            Step(technique=name, settings={k: v for k, v in table.items() if k != "technique"})
-            for name, table in steps
+            Step(technique=name, settings={k: v for k, v in table.items() if k != "technique"}) for name, table in steps
         ),
     )
     assert Recipe.from_toml(recipe.to_toml()) == recipe

@@ -19,6 +19,8 @@ class MacCount:
     total: int
     by_operator: tuple[tuple[str, int], ...]
     """(operator, MACs) in execution order, operators without MACs left out."""
+    is_complete: bool
+    """False where the file holds a loop: it does not say how often, so its body is counted once."""
 
 
 def count_macs(graph: FileGraph) -> MacCount:
@@ -27,7 +29,8 @@ def count_macs(graph: FileGraph) -> MacCount:
         (operator.name, _macs(operator, subgraph)) for subgraph in graph.subgraphs for operator in subgraph.operators
     ]
     counted = tuple((name, macs) for name, macs in counts if macs)
-    return MacCount(total=sum(macs for _, macs in counted), by_operator=counted)
+    loops = any(operator.name == "WHILE" for subgraph in graph.subgraphs for operator in subgraph.operators)
+    return MacCount(total=sum(macs for _, macs in counted), by_operator=counted, is_complete=not loops)
 
 
 def _macs(operator: Operator, graph: Subgraph) -> int:

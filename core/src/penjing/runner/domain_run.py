@@ -249,4 +249,3 @@ def load_data(
     finally:
         if "manager" in shown:
             shown["manager"].__exit__(None, None, None)
-

@@ -317,7 +317,7 @@ def _verify(
         else Arena(arena_bytes=None, note="tflite-micro is not installed: pip install 'penjing[microcontroller]'")
     )
     graph = FileGraph.from_bytes(result.content)
-    macs = count_macs(graph).total
+    macs = count_macs(graph)
     entries = {
         "reference": {
             **document.model_entry(
@@ -332,7 +332,7 @@ def _verify(
             **document.model_entry(
                 compressed_scores,
                 params=count_parameters(result.model),
-                macs=macs,
+                macs=macs.total,
                 flash_bytes=len(result.content),
             ),
             "zip_bytes": graph.zip_bytes,
@@ -346,6 +346,8 @@ def _verify(
     drop = -estimate.estimate if higher else estimate.estimate
     worst = -estimate.low if higher else estimate.high
     notes = {"arena_bytes": arena.note}
+    if not macs.is_complete:
+        notes["macs"] = f"at least {macs.total:,}: the file holds a loop and does not say how often it runs"
     limit = budget.limits.get("drop")
     if limit is not None and drop <= limit < worst:
         notes["drop"] = f"the interval reaches {worst:.4f}, beyond the limit"
@@ -353,7 +355,7 @@ def _verify(
         {
             "flash_bytes": float(len(result.content)),
             "arena_bytes": None if arena.arena_bytes is None else float(arena.arena_bytes),
-            "macs": float(macs),
+            "macs": float(macs.total) if macs.is_complete else None,
             "latency_us": latency.p50_us,
             "drop": drop,
         },

@@ -1,0 +1,182 @@
+"""Budgets, intervals, audits and conformance: each says what is so, and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penjing.errors import BudgetError
+from penjing.metrics import accuracy, auc, balanced_accuracy, mean_absolute_error, root_mean_squared_error
+from penjing.verify.audit import audit_slices
+from penjing.verify.conformance import check_conformance
+from penjing.verify.limits import Budget
+from penjing.verify.statistics import bootstrap_interval, paired_difference
+
+# ------------------------------------------------------------------------------------------------------- budget
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("flash=32KB,drop=0.01", {"flash_bytes": 32_000, "drop": 0.01}),
+        ("flash=32KiB", {"flash_bytes": 32_768}),
+        (" arena = 24 kib , macs=2.5M", {"arena_bytes": 24_576, "macs": 2_500_000}),
+        ("latency=1.5ms", {"latency_us": 1500}),
+        ("latency=300us,flash=40_000", {"latency_us": 300, "flash_bytes": 40_000}),
+        ("drop=2%", {"drop": 0.02}),
+        ("", {}),
+    ],
+)
+def test_a_budget_is_read_with_its_units(text: str, limits: dict[str, float]) -> None:
+    assert Budget.parse(text).limits == pytest.approx(limits)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flsh=3KB", "did you mean 'flash'"),
+        ("flash", "cannot read the limit"),
+        ("flash=big", "cannot be 'big'"),
+        ("flash=3ms", "no unit of the limit 'flash'"),
+        ("flash=-3", "cannot be '-3'"),
+        ("flash=1e999", "cannot be"),
+        ("flash=1KB,flash=2KB", "given twice"),
+    ],
+)
+def test_a_budget_that_says_nothing_clear_is_refused(text: str, message: str) -> None:
+    with pytest.raises(BudgetError) as caught:
+        Budget.parse(text)
+    assert message in str(caught.value)
+
+
+@given(st.dictionaries(st.sampled_from(["flash", "arena", "macs", "latency", "drop"]), st.floats(0, 1e9)))
+def test_text_and_mapping_say_the_same(limits: dict[str, float]) -> None:
+    text = ",".join(f"{name}={value!r}" for name, value in limits.items())
+    assert Budget.parse(text) == Budget.parse(limits)
+
+
+def test_a_limit_holds_up_to_its_value_and_not_unmeasured() -> None:
+    budget = Budget.parse("flash=100,arena=50,macs=10")
+    lines = {line.limit: line for line in budget.check({"flash_bytes": 100, "arena_bytes": None, "macs": 11})}
+    assert lines["flash_bytes"].holds
+    assert not lines["macs"].holds
+    assert not lines["arena_bytes"].holds and lines["arena_bytes"].note == "it could not be measured"
+
+
+# --------------------------------------------------------------------------------------------------- statistics
+
+
+def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(1)
+    hits = 0
+    for trial in range(200):
+        right = generator.random(150) < 0.8
+        outputs = np.where(right, 1.0, 0.0)
+        interval = bootstrap_interval(accuracy, np.ones(150, int), outputs, resamples=400, seed=trial)
+        hits += interval.low <= 0.8 <= interval.high
+    assert 0.90 <= hits / 200 <= 0.985
+
+
+def test_groups_are_drawn_whole_so_that_dependent_examples_do_not_narrow_the_interval() -> None:
+    generator = np.random.default_rng(2)
+    groups = np.repeat(np.arange(30), 20)
+    right = np.repeat(generator.random(30) < 0.7, 20)  # a speaker is all right or all wrong
+    outputs = right.astype(float)
+    alone = bootstrap_interval(accuracy, np.ones(600, int), outputs, seed=0)
+    grouped = bootstrap_interval(accuracy, np.ones(600, int), outputs, groups=groups, seed=0)
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+    assert "30 groups" in grouped.method and grouped.n == 600
+
+
+def test_pairing_narrows_the_interval_of_a_difference() -> None:
+    generator = np.random.default_rng(3)
+    targets = np.ones(400, int)
+    reference = (generator.random(400) < 0.85).astype(float)
+    compressed = reference.copy()
+    compressed[:4] = 1 - compressed[:4]
+    paired = paired_difference(accuracy, targets, reference, compressed, seed=0)
+    single = bootstrap_interval(accuracy, targets, compressed, seed=0)
+    assert paired.low <= paired.estimate <= paired.high
+    assert paired.high - paired.low < 0.5 * (single.high - single.low)
+
+
+def test_the_same_model_twice_differs_by_nothing() -> None:
+    outputs = np.random.default_rng(4).random(50)
+    interval = paired_difference(accuracy, np.ones(50, int), outputs, outputs)
+    assert (interval.estimate, interval.low, interval.high) == (0.0, 0.0, 0.0)
+
+
+def test_the_interval_agrees_with_scipys() -> None:
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(5).normal(size=120)
+    ours = bootstrap_interval(mean_absolute_error, np.zeros(120), values, resamples=4000, seed=0)
+    theirs = bootstrap(
+        (np.abs(values),), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(9)
+    ).confidence_interval
+    assert ours.low == pytest.approx(theirs.low, abs=0.01)
+    assert ours.high == pytest.approx(theirs.high, abs=0.01)
+
+
+def test_resamples_without_a_value_are_left_out_and_counted() -> None:
+    targets = np.array([1, *[0] * 9])
+    interval = bootstrap_interval(auc, targets, np.linspace(1, 0, 10), seed=0)
+    assert "without a value left out" in interval.method
+    assert interval.low == interval.high == 1.0
+
+
+def test_metrics_agree_with_scikit_learns() -> None:
+    from sklearn import metrics
+
+    generator = np.random.default_rng(6)
+    targets, scores = generator.integers(0, 2, 300), np.round(generator.random(300), 1)
+    assert auc(targets, scores) == pytest.approx(metrics.roc_auc_score(targets, scores))
+    assert balanced_accuracy(targets, scores) == pytest.approx(metrics.balanced_accuracy_score(targets, scores > 0.5))
+    values = generator.normal(size=300)
+    assert root_mean_squared_error(values, scores) == pytest.approx(metrics.root_mean_squared_error(values, scores))
+
+
+# -------------------------------------------------------------------------------------------------------- audit
+
+
+def test_damage_to_one_slice_is_found_and_chance_is_not_taken_for_damage() -> None:
+    generator = np.random.default_rng(7)
+    count = 2000
+    columns = {"group": generator.integers(0, 10, count).astype(str), "rare": np.where(np.arange(count) < 5, "a", "b")}
+    reference = (generator.random(count) < 0.9).astype(float)
+    compressed = reference.copy()
+    right, wrong = np.flatnonzero(reference == 1), np.flatnonzero(reference == 0)
+    compressed[generator.choice(right, 40, replace=False)] = 0.0  # as many lost as won: no damage overall
+    compressed[generator.choice(wrong, 40, replace=False)] = 1.0
+    hurt = (columns["group"] == "3") & (generator.random(count) < 0.3)
+    compressed[hurt] = 0.0
+    rows = audit_slices(accuracy, np.ones(count, int), reference, compressed, columns, higher_is_better=True)
+    verdicts = {(row.slice, row.value): row.verdict for row in rows}
+    assert [key for key, verdict in verdicts.items() if verdict == "damaged" and key[0] == "group"] == [("group", "3")]
+    assert verdicts["rare", "a"] == "too few to judge"
+
+
+def test_no_slice_is_damaged_when_nothing_changed() -> None:
+    outputs = np.random.default_rng(8).random(500)
+    columns = {"half": np.where(np.arange(500) < 250, "first", "second")}
+    rows = audit_slices(accuracy, np.ones(500, int), outputs, outputs, columns, higher_is_better=True)
+    assert {row.verdict for row in rows} == {"no damage seen"}
+
+
+# -------------------------------------------------------------------------------------------------- conformance
+
+
+def test_every_runtime_is_compared_with_every_other(penjing_data: Path) -> None:
+    content = (penjing_data / "mlperf_tiny/kws_ref_model.tflite").read_bytes()
+    x = np.random.default_rng(0).normal(0, 15, (40, 49, 10, 1)).astype("float32")
+    report = check_conformance(content, x, task="classification", keras_outputs=np.eye(12)[np.zeros(40, int)])
+    names = {name for pair in report.pairs for name in pair.runtimes}
+    assert names == {"Keras", "LiteRT reference", "XNNPACK", "TFLM"}
+    assert len(report.pairs) == 6 and all(pair.n == 40 for pair in report.pairs)
+    against_keras = [pair for pair in report.pairs if "Keras" in pair.runtimes]
+    assert all(pair.equal_decisions < 0.9 for pair in against_keras)  # the given Keras outputs are nonsense
+    assert report.step == 1 / 256
