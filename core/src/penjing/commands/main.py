@@ -142,7 +142,8 @@ def _domain_summaries(ctx: click.Context) -> dict[str, str]:
     epilog="Example: penjing keyword-spotting run --output runs/demo",
 )
 @click.version_option(__version__, prog_name="penjing")
-@click.option("--no-plugins", is_flag=True, help="Load no plugin besides penjing's own parts.")
+# Eager, so that it counts for a --help that follows it.
+@click.option("--no-plugins", is_flag=True, is_eager=True, help="Load no plugin besides penjing's own parts.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(no_plugins: bool, debug: bool) -> None:
     """Small AI models that people can trust: prune, quantize, distil, and check the file that comes out."""
