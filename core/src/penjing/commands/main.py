@@ -13,7 +13,7 @@ import click
 
 from penjing import __version__
 from penjing.commands.output import print_error
-from penjing.errors import PenjingError, did_you_mean
+from penjing.errors import PenjingError, UsageError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
     "domains": ("penjing.commands.domains:domains", "List the domains that are installed."),
@@ -55,11 +55,10 @@ class PenjingGroup(click.Group):
             from penjing.host import PluginHost
 
             host = PluginHost.discover(no_plugins=_no_plugins(ctx))
-            known = [*VERBS, *_domain_summaries(ctx), *host.domains]
-            if name not in host.domains:
-                for plugin in host.plugins:
-                    if name in (plugin.source.entry_point, plugin.source.distribution):
-                        host.domain(name)  # says what is wrong with it
+            try:
+                host.domain(name)  # a broken or contested one says what is wrong with it
+            except UsageError:
+                known = [*VERBS, *_domain_summaries(ctx), *host.domains]
                 ctx.fail(f"there is no command or domain '{name}'; {did_you_mean(name, known)}")
         return super().resolve_command(ctx, args)
 
@@ -90,8 +89,6 @@ class PenjingGroup(click.Group):
             _interrupted()
         except click.ClickException as error:
             if as_json:
-                from penjing.errors import UsageError
-
                 print_error(UsageError(error.format_message()), as_json=True)
             else:
                 error.show()
