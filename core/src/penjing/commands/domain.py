@@ -15,7 +15,7 @@ from penjing.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from penjing.contract import Domain
     from penjing.host import Contribution
-    from penjing.runner.run import RunResult
+    from penjing.runner.result import RunResult
 
 _VERBS = ("run", "data", "train", "compress", "evaluate", "predict", "report")
 

@@ -15,7 +15,7 @@ from penjing.verify.limits import Budget
 
 if TYPE_CHECKING:
     from penjing.host import PluginHost
-    from penjing.runner.run import RunResult
+    from penjing.runner.result import RunResult
 
 DEFAULT_RECIPE = """\
 name = "int8"
@@ -104,7 +104,8 @@ def compress(
     from penjing.runner.folder import RunFolder, run_key
     from penjing.runner.job import Job
     from penjing.runner.model_files import open_model
-    from penjing.runner.run import finished_result, run_job
+    from penjing.runner.result import finished_result
+    from penjing.runner.run import run_job
 
     if isinstance(model, (str, Path)):
         model = open_model(Path(model))

@@ -15,6 +15,7 @@ from penjing.heavy import import_tensorflow
 from penjing.host import Contribution, PluginHost
 from penjing.recipe import Recipe
 from penjing.runner.folder import RunFolder, run_key
+from penjing.runner.result import RunResult, finished_result
 from penjing.verify.limits import Budget
 
 DEFAULT = "default"
@@ -34,7 +35,7 @@ def run_domain(
     overrides: Sequence[str] = (),
     reporter: Any,
     until: str = "all",
-) -> Any:
+) -> RunResult:
     """Run a domain.
 
     Args:
@@ -46,7 +47,7 @@ def run_domain(
         until: "train", "compress" or "all".
 
     Returns:
-        A `penjing.runner.run.RunResult`.
+        The figures, and where bundle and report lie.
 
     Raises:
         PenjingError: Of the kind that fits.
@@ -65,12 +66,12 @@ def run_domain(
         reporter.line(f"note: {note}")
     key = run_key(domain.value.name, seed, splits.sha256, chosen, limits)
     state = folder.open(key, resume=resume, overwrite=overwrite)
-    import_tensorflow()
-    from penjing.runner.job import domain_job
-    from penjing.runner.run import Until, finished_result, run_job
-
     if state == "finished":
         return finished_result(folder)
+    import_tensorflow()
+    from penjing.runner.job import domain_job
+    from penjing.runner.run import Until, run_job
+
     return run_job(
         host,
         domain_job(host, domain, chosen, splits, seed),

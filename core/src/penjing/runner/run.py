@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +34,7 @@ from penjing.runner.data_checks import check_splits
 from penjing.runner.evaluation import Scores, audit, confusion, differences, score
 from penjing.runner.folder import RunFolder
 from penjing.runner.job import Job
+from penjing.runner.result import RunResult
 from penjing.runtime import LiteRTModel
 from penjing.verify.conformance import DECIDING_TASKS, Conformance, check_conformance
 from penjing.verify.limits import Budget, BudgetLine
@@ -43,33 +43,6 @@ Until = Literal["train", "compress", "all"]
 
 CONFORMANCE_EXAMPLES = 2000
 """Test examples that go through every runtime, at most; TFLM's reference kernels are slow."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """What a run leaves behind."""
-
-    folder: Path
-    metrics: dict[str, Any]
-    """The content of metrics.json; empty where the run stopped before the verification."""
-    report: Path | None
-    bundle: Path | None
-
-    @property
-    def within_budget(self) -> bool:
-        """Whether every line of the budget holds."""
-        return all(line["holds"] for line in self.metrics.get("budget", []))
-
-    def _repr_html_(self) -> str:
-        if not self.metrics:
-            return f"<p>penjing run in {self.folder}, not verified yet</p>"
-        name = self.metrics["primary_metric"]
-        rows = "".join(
-            f"<tr><th>{which}</th><td>{self.metrics[which]['metrics'][name]:.4f}</td>"
-            f"<td>{self.metrics[which]['flash_bytes']:,} B</td></tr>"
-            for which in ("reference", "compressed")
-        )
-        return f"<table><tr><th></th><th>{name}</th><th>flash</th></tr>{rows}</table>"
 
 
 class _Observer:
@@ -178,12 +151,6 @@ def run_job(
     write_json_atomically(folder.metrics, metrics)
     folder.write_state("finished", key)
     host.notify("penjing_run_finished", run=finished)
-    return RunResult(folder=folder.path, metrics=metrics, report=folder.report, bundle=folder.bundle)
-
-
-def finished_result(folder: RunFolder) -> RunResult:
-    """The result of a run that is done, read from its folder."""
-    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     return RunResult(folder=folder.path, metrics=metrics, report=folder.report, bundle=folder.bundle)
 
 

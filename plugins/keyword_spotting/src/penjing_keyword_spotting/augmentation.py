@@ -15,14 +15,14 @@ from penjing_keyword_spotting.options import with_defaults
 DEFAULTS: dict[str, Any] = {
     "shift_milliseconds": 100.0,
     "gain_db": 8.0,
-    "noise_probability": 0.7,
-    "lowest_snr_db": 5.0,
+    "noise_probability": 0.5,
+    "lowest_snr_db": 8.0,
     "highest_snr_db": 30.0,
     "speed": 0.0,
     "time_masks": 1,
-    "time_mask_frames": 6,
+    "time_mask_frames": 4,
     "band_masks": 1,
-    "band_mask_bands": 5,
+    "band_mask_bands": 4,
     "mixup": 0.0,
 }
 """Options of the `[augment]` table. `speed = 0.1` plays clips up to 10 % slower or faster; `mixup` is the alpha of

@@ -1,0 +1,94 @@
+"""On a stream a word is reported once, near where it was said; what was not said is a false accept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from penjing.contract import DataRequest, Splits
+from penjing_keyword_spotting.data import load_data
+from penjing_keyword_spotting.stream_metrics import Stream, build_stream, count_errors, stream_errors
+from penjing_keyword_spotting.streaming import Detection, detect, posteriors
+
+LABELS = ("no", "yes", "_silence_", "_unknown_")
+
+
+@pytest.fixture(scope="module")
+def sample() -> Splits:
+    return load_data(DataRequest(options={"voices": 8}))
+
+
+def smoothed(*peaks: tuple[int, int, float], looks: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    values = np.zeros((looks, 4))
+    values[:, 2] = 1.0
+    for look, word, value in peaks:
+        values[look : look + 4, word] = value
+    return values, 1.0 + 0.1 * np.arange(looks)
+
+
+def test_a_word_is_reported_once_within_the_refractory_time() -> None:
+    found = detect(*smoothed((10, 1, 0.9), (40, 0, 0.8)), LABELS, 0.7)
+    assert [(d.word, d.seconds) for d in found] == [("yes", 2.0), ("no", 5.0)]
+
+
+def test_silence_and_unknown_are_no_words_and_weak_words_none() -> None:
+    assert detect(*smoothed((10, 3, 1.0)), LABELS, 0.7) == []
+    assert detect(*smoothed((10, 1, 0.69)), LABELS, 0.7) == []
+    assert detect(np.zeros((0, 0)), np.zeros(0), LABELS, 0.5) == []
+
+
+def test_errors_are_counted_as_a_person_would() -> None:
+    stream = Stream(samples=np.zeros(16_000 * 30, "float32"), words=((5.0, "yes"), (10.0, "no"), (20.0, "yes")))
+
+    def found(*pairs: tuple[str, float]) -> list[Detection]:
+        return [Detection(word=word, seconds=seconds, probability=0.9) for word, seconds in pairs]
+
+    assert count_errors(stream, found(("yes", 6.0), ("no", 11.0), ("yes", 21.0)), 1.0) == (0, 0)
+    assert count_errors(stream, found(), 1.0) == (0, 3)
+    # The right word too late, a wrong word at the right time, the same word twice.
+    assert count_errors(stream, found(("yes", 7.0)), 1.0) == (1, 3)
+    assert count_errors(stream, found(("no", 6.0)), 1.0) == (1, 3)
+    assert count_errors(stream, found(("yes", 5.5), ("yes", 6.4)), 1.0) == (1, 2)
+
+
+def test_a_stream_holds_every_word_of_the_part_where_it_says(sample: Splits) -> None:
+    stream = build_stream(sample.test, sample, seed=2)
+    words = [sample.labels[y] for y in sample.test.y if sample.labels[y] not in ("_silence_", "_unknown_")]
+    assert sorted(word for _, word in stream.words) == sorted(words)
+    start, word = stream.words[0]
+    place = round(start * 16_000)
+    clip = stream.samples[place : place + 16_000]
+    rows = [row for row, y in enumerate(sample.test.y) if sample.labels[y] == word]
+    assert any(np.allclose(clip, sample.test.raw[row]) for row in rows)
+    assert np.array_equal(build_stream(sample.test, sample, seed=2).samples, stream.samples)
+
+
+def test_looks_come_every_tenth_of_a_second_and_end_with_their_window(sample: Splits) -> None:
+    front_end = sample.extra["front_end"]
+    seen = []
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        seen.append(x.shape)
+        return np.ones((len(x), 4)) / 4
+
+    _, times = posteriors(np.zeros(16_000 * 3, "float32"), front_end, predict)
+    assert seen == [(len(times), 49, 40, 1)]
+    assert times[0] == 1.0 and np.allclose(np.diff(times), 0.1)
+    assert 2.9 <= times[-1] <= 3.0
+    short, none = posteriors(np.zeros(8_000, "float32"), front_end, predict)
+    assert len(short) == len(none) == 0
+
+
+def test_a_model_that_hears_nothing_rejects_all_and_accepts_nothing(sample: Splits) -> None:
+    silence = sample.labels.index("_silence_")
+    outputs = lambda x: np.eye(len(sample.labels))[np.full(len(x), silence)]  # noqa: E731
+    errors = stream_errors(outputs, sample.test, sample)
+    assert errors["false_accepts_per_hour"] == 0
+    assert errors["false_reject_share"] == 1
+    assert errors["hours"] > 0 and errors["words"] > 0
+
+
+def test_a_model_that_hears_words_everywhere_accepts_falsely(sample: Splits) -> None:
+    yes = sample.labels.index("yes")
+    errors = stream_errors(lambda x: np.eye(len(sample.labels))[np.full(len(x), yes)], sample.test, sample)
+    assert errors["false_accepts_per_hour"] > 1000
