@@ -1,0 +1,204 @@
+"""The report is one file that needs nothing from anywhere, shows what metrics.json says, and works in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from penjing.contract import LayerChange, ReportSection
+from penjing.report import ReportInput, StepRow, load_metrics_schema, render_report
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+def interval(estimate: float, spread: float = 0.02) -> dict:
+    return {
+        "estimate": estimate,
+        "low": estimate - spread,
+        "high": estimate + spread,
+        "method": "bootstrap of 40 groups, percentile, 2,000 resamples, 95%",
+        "n": 200,
+    }
+
+
+@pytest.fixture
+def report() -> ReportInput:
+    latency = {"p50": 120.5, "p99": 151.0, "threads": 1, "runtime": "LiteRT, XNNPACK"}
+    metrics = {
+        "schema_version": 1,
+        "domain": "toys",
+        "seed": 3,
+        "deterministic": True,
+        "data": {
+            "source": HOSTILE,
+            "sha256": "a" * 64,
+            "synthetic": True,
+            "train": 1000,
+            "validation": 200,
+            "test": 200,
+            "notes": ["2 broken files skipped"],
+        },
+        "primary_metric": "accuracy",
+        "directions": {"accuracy": "higher"},
+        "baseline": {"name": "majority", "metrics": {"accuracy": 0.5}, "intervals": {}},
+        "reference": {
+            "metrics": {"accuracy": 0.91},
+            "intervals": {"accuracy": interval(0.91)},
+            "params": 12_345,
+            "macs": 2_000_000,
+            "flash_bytes": 98_296,
+            "latency_us": latency,
+        },
+        "compressed": {
+            "metrics": {"accuracy": 0.9},
+            "intervals": {"accuracy": interval(0.9)},
+            "params": 12_345,
+            "macs": 2_000_000,
+            "flash_bytes": 35_448,
+            "zip_bytes": 24_000,
+            "arena_bytes": None,
+            "arena_note": "TFLM has no kernel for CONV_3D",
+            "latency_us": latency,
+        },
+        "difference": {"accuracy": interval(-0.01)},
+        "conformance": {
+            "step": 1 / 256,
+            "pairs": [{"runtimes": ["Keras", "XNNPACK"], "n": 200, "equal_decisions": 0.995, "largest_steps": 3.5}],
+            "missing": {"TFLM": "TFLM has no kernel for CONV_3D"},
+        },
+        "budget": [
+            {"limit": "flash_bytes", "value": 40_000, "measured": 35_448, "holds": True, "note": ""},
+            {"limit": "drop", "value": 0.02, "measured": 0.01, "holds": True, "note": ""},
+        ],
+        "recipe": {"name": "default", "chosen_by": "the caller", "steps": ["quantize"]},
+        "audit": [
+            {
+                "slice": "word",
+                "value": HOSTILE,
+                "n": 50,
+                "reference": 0.9,
+                "compressed": 0.7,
+                "difference": interval(-0.2),
+                "verdict": "damaged",
+            }
+        ],
+        "versions": {"python": "3.11"},
+        "machine": {"system": "Linux", "processor": "any", "cores": 2},
+    }
+    row = StepRow(number=0, technique="reference", summary="", flash_bytes=98_296, validation=0.92, seconds=1.0)
+    return ReportInput(
+        title="toys",
+        summary="Toys, told apart.",
+        metrics=metrics,
+        steps=(row, replace(row, number=1, technique="quantize", flash_bytes=35_448, validation=0.915)),
+        labels=("car", HOSTILE),
+        confusion_reference=((90, 10), (8, 92)),
+        confusion_compressed=((88, 12), (8, 92)),
+        curves={"reference": {"loss": [2.0, 1.0, 0.5], "validation": [0.5, 0.8, 0.92]}},
+        layers={"1 quantize": (LayerChange(layer="stem", change="int8"),)},
+        sections=(("penjing-toys 1.0", ReportSection(title="Shelf", html="<p>On the <b>shelf</b>.</p>")),),
+        recipe_toml='name = "default"\n',
+    )
+
+
+class References(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+
+def test_the_fixture_is_a_valid_document(report: ReportInput) -> None:
+    jsonschema.validate(report.metrics, load_metrics_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**report.metrics, "surprise": 1}, load_metrics_schema())
+
+
+def test_nothing_comes_from_anywhere_else(report: ReportInput) -> None:
+    page = render_report(report)
+    parser = References()
+    parser.feed(page)
+    assert all(reference.startswith("data:") for reference in parser.found)
+    assert "script" not in parser.tags and "@import" not in page and "url(" not in page
+    assert "http" not in page
+
+
+def test_names_from_data_are_shown_and_never_run(report: ReportInput) -> None:
+    page = render_report(report)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 3
+
+
+def test_the_headline_says_what_came_out(report: ReportInput) -> None:
+    text = re.sub(r"<[^>]+>", " ", render_report(report))
+    assert "Within the budget" in text
+    assert "35,448 bytes of flash, 2.8 times smaller than the float32 reference" in text
+    assert "accuracy -0.0100 [-0.0300, +0.0100] against the reference on 200 test examples" in text
+    assert "no difference that this test part can show" in text
+    assert "The data is synthetic" in text
+    assert "TFLM has no kernel for CONV_3D" in text
+    assert "This section is from penjing-toys 1.0" in text
+    assert "damaged" in text
+
+
+def test_a_broken_budget_and_a_loss_beyond_chance_are_called_so(report: ReportInput) -> None:
+    metrics = json.loads(json.dumps(report.metrics))
+    metrics["budget"][0].update(holds=False, measured=50_000)
+    metrics["difference"]["accuracy"] = interval(-0.1)
+    text = re.sub(r"<[^>]+>", " ", render_report(replace(report, metrics=metrics)))
+    assert "Outside the budget: flash" in text
+    assert "a loss beyond chance" in text
+
+
+def test_a_metric_where_less_is_better_turns_the_verdict_round(report: ReportInput) -> None:
+    metrics = json.loads(json.dumps(report.metrics))
+    metrics["directions"]["accuracy"] = "lower"
+    metrics["difference"]["accuracy"] = interval(-0.1)
+    assert "better than the reference" in render_report(replace(report, metrics=metrics))
+
+
+@pytest.mark.parametrize("width", [400, 1300])
+def test_a_real_browser_shows_it_without_complaint(report: ReportInput, tmp_path: Path, width: int) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium here (Debian's package `chromium`): the page is not looked at in a browser")
+    page = tmp_path / "report.html"
+    page.write_text(render_report(report), encoding="utf-8")
+    done = subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            f"--window-size={width},900",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--screenshot={tmp_path / 'page.png'}",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert "Reference against compressed" in done.stdout
+    assert done.stdout.count("<svg") == 4  # difference, size, metric, training curves
+    assert (tmp_path / "page.png").stat().st_size > 10_000
