@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework import config  # only there can determinism be switched off again
 
 
-def make_deterministic() -> bool:
-    """Ask TensorFlow for the same result in every process; to be called before it has computed anything.
+def fix_thread_order() -> bool:
+    """Let independent operations run one after the other, so that they end in the same order in every process.
 
-    Deterministic kernels alone were seen to differ from process to process on two cores: the order in which
-    independent operations finish has to be fixed too, hence one inter-op thread. Kernels keep all cores.
+    Deterministic kernels alone were seen to differ from process to process on two cores. Kernels keep all cores. To be
+    called before TensorFlow has computed anything.
 
     Returns:
-        False where TensorFlow had started already, so that its threads could not be set: results of two processes
-        may then differ in the last bits.
+        False where TensorFlow had started already: results of two processes may then differ in the last bits.
     """
-    tf.config.experimental.enable_op_determinism()
     if tf.config.threading.get_inter_op_parallelism_threads() == 1:
         return True
     try:
@@ -27,6 +27,19 @@ def make_deterministic() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Kernels that give the same result every time, and an error for a random operation without a seed. Afterwards
+    the caller's process is as it was: its own code may draw without seeds."""
+    was_on = config.is_op_determinism_enabled()
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not was_on:
+            config.disable_op_determinism()
 
 
 def mix_seed(seed: int, *parts: str | int) -> int:

@@ -93,9 +93,9 @@ def compress(
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
 
     import_tensorflow()
-    from penjing.compression.determinism import make_deterministic
+    from penjing.compression.determinism import fix_thread_order
 
-    make_deterministic()
+    fix_thread_order()  # before the model is opened, which starts TensorFlow
     import hashlib
 
     import numpy as np

@@ -99,6 +99,9 @@ def _are_classes(y: Any) -> bool:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.is_file() and not zipfile.is_zipfile(path):
+        # numpy takes anything else for a pickle.
+        raise DataError("the file is no .npz archive", where=str(path), hint="save it with np.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

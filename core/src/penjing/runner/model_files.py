@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +48,22 @@ def _open_h5(path: Path) -> Any:
     they say nothing."""
     import h5py
     import keras
-    from keras.src.legacy.saving import legacy_h5_format
 
-    with h5py.File(path, "r") as file:
-        config = file.attrs.get("model_config")
-        if config is None:
-            raise ModelError(
-                "the file holds weights without a model",
-                where=str(path),
-                hint="save the whole model: model.save('model.h5')",
-            )
-        text = config.decode() if isinstance(config, bytes) else str(config)
-        cleaned = _without_empty_settings(json.loads(text))
-        model = keras.models.model_from_json(json.dumps(cleaned))
-        weights = file.get("model_weights", file)
-        legacy_h5_format.load_weights_from_hdf5_group(weights, model)
-    return model
+    with tempfile.TemporaryDirectory() as folder:
+        # Keras reads the configuration from the file, so a copy with a cleaned one is what it gets.
+        copy = Path(folder) / "model.h5"
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            config = file.attrs.get("model_config")
+            if config is None:
+                raise ModelError(
+                    "the file holds weights without a model",
+                    where=str(path),
+                    hint="save the whole model: model.save('model.h5')",
+                )
+            text = config.decode() if isinstance(config, bytes) else str(config)
+            file.attrs["model_config"] = json.dumps(_without_empty_settings(json.loads(text)))
+        return keras.models.load_model(copy, compile=False)
 
 
 def _without_empty_settings(node: Any) -> Any:

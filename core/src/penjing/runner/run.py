@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from penjing.bundle.atomic import write_bytes_atomically, write_json_atomically
-from penjing.bundle.storage import write_bundle
 from penjing.cache import cache_folder
 from penjing.compression import checkpoint, pipeline
-from penjing.compression.determinism import fingerprint, make_deterministic, seed_everything
-from penjing.compression.model_tree import check_finite, count_parameters
-from penjing.compression.plan import PlannedStep, plan_steps, reference_training
-from penjing.compression.workbench import Workbench, predict
+from penjing.compression.determinism import deterministic_kernels, fingerprint, fix_thread_order, seed_everything
+from penjing.compression.model_tree import check_finite
+from penjing.compression.plan import plan_steps, reference_training
+from penjing.compression.workbench import Workbench
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
 from penjing.errors import ModelError
 from penjing.host import PluginHost
-from penjing.measure.file_graph import FileGraph
-from penjing.measure.latency import measure_latency
-from penjing.measure.macs import count_macs
-from penjing.measure.tflm import Arena, measure_arena, tflm_is_installed
 from penjing.recipe import Recipe
-from penjing.report import ReportInput, StepRow, render_report
-from penjing.runner import document
+from penjing.report import render_report
 from penjing.runner.data_checks import check_splits
-from penjing.runner.evaluation import Scores, audit, confusion, differences, score
 from penjing.runner.folder import RunFolder
 from penjing.runner.job import Job
+from penjing.runner.outputs import metrics_document, report_input, write_run_bundle
 from penjing.runner.result import RunResult
-from penjing.runtime import LiteRTModel
-from penjing.verify.conformance import DECIDING_TASKS, Conformance, check_conformance
-from penjing.verify.limits import Budget, BudgetLine
+from penjing.runner.verification import verify_result
+from penjing.verify.limits import Budget
 
 Until = Literal["train", "compress", "all"]
-
-CONFORMANCE_EXAMPLES = 2000
-"""Test examples that go through every runtime, at most; TFLM's reference kernels are slow."""
 
 
 class _Observer:
@@ -59,6 +47,7 @@ class _Observer:
         self.host.notify("penjing_after_step", run=self.info, step=step, outcome=outcome)
 
 
+@deterministic_kernels()
 def run_job(
     host: PluginHost,
     job: Job,
@@ -88,7 +77,7 @@ def run_job(
     steps = plan_steps(recipe, host, host.resolve)
     training = reference_training(recipe)
     check_splits(job.splits, job.task)
-    deterministic = make_deterministic()
+    deterministic = fix_thread_order()
     if not deterministic:
         reporter.line(
             "TensorFlow was started before this run: its result may differ in the last bits from another run's"
@@ -142,11 +131,11 @@ def run_job(
     if until == "compress":
         return RunResult(folder=folder.path, metrics={}, report=None, bundle=None)
     reporter.stage("verification")
-    verified = _verify(job, budget, reference, reference_content, result, seed, reporter)
-    metrics = _metrics_document(job, recipe, steps, seed, chosen_by, verified, deterministic)
-    _write_bundle(job, recipe, result, verified, metrics, folder)
+    verified = verify_result(job, budget, reference, reference_content, result, seed, reporter)
+    metrics = metrics_document(job, recipe, steps, seed, chosen_by, verified, deterministic)
+    write_run_bundle(job, recipe, result, verified, metrics, folder)
     finished = RunInfo(**{**vars(info), "state": "finished", "metrics": metrics})
-    page = render_report(_report_input(host, job, recipe, result, verified, metrics, finished, reference_record))
+    page = render_report(report_input(host, job, recipe, result, verified, metrics, finished, reference_record))
     write_bytes_atomically(folder.report, page.encode())
     write_json_atomically(folder.metrics, metrics)
     folder.write_state("finished", key)
@@ -218,289 +207,3 @@ def check_outputs(model: Any, job: Job) -> None:
                 f"the model has {outputs} outputs, the data {classes} classes",
                 hint="give the last layer one unit per class",
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Verified:
-    reference: Scores
-    compressed: Scores
-    baseline: tuple[str, Scores] | None
-    difference: dict[str, Any]
-    audit: tuple[Any, ...]
-    conformance: Conformance
-    lines: tuple[BudgetLine, ...]
-    entries: dict[str, dict[str, Any]]
-    """The entries of `reference` and `compressed` in metrics.json."""
-
-
-def _verify(
-    job: Job,
-    budget: Budget,
-    reference: Any,
-    reference_content: bytes,
-    result: pipeline.PipelineResult,
-    seed: int,
-    reporter: Any,
-) -> _Verified:
-    test, splits = job.splits.test, job.splits
-    file = LiteRTModel(result.content)
-    common: dict[str, Any] = {
-        "metrics": job.metrics,
-        "functions": job.metric_functions,
-        "split": test,
-        "splits": splits,
-        "seed": seed,
-    }
-    reporter.line("reading the test part: reference, file, baseline")
-    reference_scores = score(predict=lambda x: predict(reference, x), **common)
-    compressed_scores = score(predict=file.predict, **common)
-    baseline = None
-    if job.baseline is not None:
-        fitted = job.baseline()
-        baseline = (fitted.name, score(predict=fitted.predict, **common))
-    difference = differences(job.metrics, job.metric_functions, test, reference_scores, compressed_scores, seed=seed)
-    rows = audit(
-        job.primary,
-        job.metric_functions[job.primary.name],
-        test,
-        job.slices,
-        reference_scores,
-        compressed_scores,
-        seed=seed,
-    )
-    reporter.line("comparing runtimes: Keras, LiteRT reference kernels, XNNPACK, TFLM")
-    count = min(len(test), CONFORMANCE_EXAMPLES)
-    conformance = check_conformance(
-        result.content,
-        _head(test.x, count),
-        task=job.task,
-        keras_outputs=predict(result.model, _head(test.x, count)),
-    )
-    reporter.line("measuring latency and arena")
-    latency = measure_latency(result.content)
-    arena = (
-        measure_arena(result.content)
-        if tflm_is_installed()
-        else Arena(arena_bytes=None, note="tflite-micro is not installed: pip install 'penjing[microcontroller]'")
-    )
-    graph = FileGraph.from_bytes(result.content)
-    macs = count_macs(graph)
-    entries = {
-        "reference": {
-            **document.model_entry(
-                reference_scores,
-                params=count_parameters(reference),
-                macs=count_macs(FileGraph.from_bytes(reference_content)).total,
-                flash_bytes=len(reference_content),
-            ),
-            "latency_us": document.latency_entry(measure_latency(reference_content)),
-        },
-        "compressed": {
-            **document.model_entry(
-                compressed_scores,
-                params=count_parameters(result.model),
-                macs=macs.total,
-                flash_bytes=len(result.content),
-            ),
-            "zip_bytes": graph.zip_bytes,
-            "arena_bytes": arena.arena_bytes,
-            "arena_note": arena.note,
-            "latency_us": document.latency_entry(latency),
-        },
-    }
-    estimate = difference[job.primary.name]
-    higher = job.primary.direction == "higher"
-    drop = -estimate.estimate if higher else estimate.estimate
-    worst = -estimate.low if higher else estimate.high
-    notes = {"arena_bytes": arena.note}
-    if not macs.is_complete:
-        notes["macs"] = f"at least {macs.total:,}: the file holds a loop and does not say how often it runs"
-    limit = budget.limits.get("drop")
-    if limit is not None and drop <= limit < worst:
-        notes["drop"] = f"the interval reaches {worst:.4f}, beyond the limit"
-    lines = budget.check(
-        {
-            "flash_bytes": float(len(result.content)),
-            "arena_bytes": None if arena.arena_bytes is None else float(arena.arena_bytes),
-            "macs": float(macs.total) if macs.is_complete else None,
-            "latency_us": latency.p50_us,
-            "drop": drop,
-        },
-        notes,
-    )
-    return _Verified(
-        reference=reference_scores,
-        compressed=compressed_scores,
-        baseline=baseline,
-        difference=difference,
-        audit=rows,
-        conformance=conformance,
-        lines=lines,
-        entries=entries,
-    )
-
-
-def _metrics_document(
-    job: Job,
-    recipe: Recipe,
-    steps: tuple[PlannedStep, ...],
-    seed: int,
-    chosen_by: str,
-    verified: _Verified,
-    deterministic: bool,
-) -> dict[str, Any]:
-    splits = job.splits
-    baseline = None
-    if verified.baseline is not None:
-        name, scores = verified.baseline
-        intervals = {key: document.interval_entry(value) for key, value in scores.intervals.items()}
-        baseline = {"name": name, "metrics": dict(scores.metrics), "intervals": intervals}
-    return {
-        "schema_version": document.SCHEMA_VERSION,
-        "domain": job.name,
-        "seed": seed,
-        "deterministic": deterministic,
-        "data": document.data_entry(
-            splits.source,
-            splits.sha256,
-            splits.synthetic,
-            {"train": splits.train, "validation": splits.validation, "test": splits.test},
-            splits.notes,
-        ),
-        "primary_metric": job.primary.name,
-        "directions": {metric.name: metric.direction for metric in job.metrics},
-        "baseline": baseline,
-        "reference": verified.entries["reference"],
-        "compressed": verified.entries["compressed"],
-        "difference": {name: document.interval_entry(value) for name, value in verified.difference.items()},
-        "conformance": verified.conformance.to_json(),
-        "budget": document.budget_entries(verified.lines),
-        "recipe": {
-            "name": recipe.name,
-            "chosen_by": chosen_by,
-            "steps": [step.technique.name for step in steps],
-        },
-        "audit": document.audit_entries(verified.audit),
-        "versions": document.versions(job.plugin),
-        "machine": document.machine(),
-    }
-
-
-def _write_bundle(
-    job: Job,
-    recipe: Recipe,
-    result: pipeline.PipelineResult,
-    verified: _Verified,
-    metrics: Mapping[str, Any],
-    folder: RunFolder,
-) -> None:
-    splits = job.splits
-    file = LiteRTModel(result.content)
-    tensors = {
-        "inputs": [{**asdict(info), "meaning": splits.input_meaning} for info in file.inputs],
-        "outputs": [{**asdict(info), "meaning": splits.output_meaning} for info in file.outputs],
-    }
-    for entries in tensors.values():
-        for entry in entries:
-            del entry["name"]
-            entry["shape"] = list(entry["shape"])
-    intervals = metrics["compressed"]["intervals"]
-    fields = {
-        "domain": job.name,
-        "name": recipe.name,
-        "summary": job.title,
-        "task": job.task,
-        "labels": list(splits.labels),
-        **tensors,
-        "preprocessing": dict(splits.preprocessing),
-        "recipe": recipe.to_toml(),
-        "lineage": {
-            "data_source": splits.source,
-            "data_sha256": splits.sha256,
-            "synthetic": splits.synthetic,
-            "seed": metrics["seed"],
-            "versions": metrics["versions"],
-            "steps": [
-                {
-                    "technique": record.technique,
-                    "plugin": record.plugin,
-                    "settings": dict(record.settings),
-                    "summary": record.summary,
-                }
-                for record in result.records
-            ],
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        },
-        "metrics": {
-            name: intervals.get(name, {"estimate": value})
-            for name, value in metrics["compressed"]["metrics"].items()
-            if value is not None
-        },
-        "budget": metrics["budget"],
-        "intended_use": job.intended_use,
-        "data_license": job.data_license,
-    }
-    write_bundle(folder.bundle, result.content, fields)
-
-
-def _report_input(
-    host: PluginHost,
-    job: Job,
-    recipe: Recipe,
-    result: pipeline.PipelineResult,
-    verified: _Verified,
-    metrics: dict[str, Any],
-    info: RunInfo,
-    reference_record: Mapping[str, Any],
-) -> ReportInput:
-    rows = [
-        StepRow(
-            number=0,
-            technique="reference",
-            summary="the trained model before compression, float32",
-            flash_bytes=metrics["reference"]["flash_bytes"],
-            validation=reference_record["validation"],
-            seconds=reference_record["seconds"],
-        )
-    ]
-    curves = {"reference": reference_record["history"]} if reference_record["history"] else {}
-    for record in result.records:
-        rows.append(
-            StepRow(
-                number=record.number,
-                technique=record.technique,
-                summary=record.summary,
-                flash_bytes=record.flash_bytes,
-                validation=record.validation,
-                seconds=record.seconds,
-            )
-        )
-        if record.history:
-            curves[f"{record.number} {record.technique}"] = record.history
-    matrices: tuple[Any, Any] = (None, None)
-    classes = len(job.splits.labels)
-    if job.task in DECIDING_TASKS and job.task != "multilabel" and 2 <= classes <= 40:
-        matrices = (
-            confusion(job.splits.test.y, verified.reference.outputs, classes),
-            confusion(job.splits.test.y, verified.compressed.outputs, classes),
-        )
-    return ReportInput(
-        title=job.name,
-        summary=job.title,
-        metrics=metrics,
-        steps=tuple(rows),
-        labels=job.splits.labels,
-        confusion_reference=matrices[0],
-        confusion_compressed=matrices[1],
-        curves=curves,
-        layers={f"{record.number} {record.technique}": record.layers for record in result.records if record.layers},
-        sections=tuple((str(contribution.source), contribution.value) for contribution in host.report_sections(info)),
-        recipe_toml=recipe.to_toml(),
-        intended_use=job.intended_use,
-    )
-
-
-def _head(x: Any, count: int) -> Any:
-    if isinstance(x, dict):
-        return {name: np.asarray(values)[:count] for name, values in x.items()}
-    return np.asarray(x)[:count]

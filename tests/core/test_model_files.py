@@ -1,0 +1,148 @@
+"""A user's model opens: .keras, and .h5 of Keras 2, whose DepthwiseConv2D Keras 3 refuses as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import penjing
+from penjing.errors import DataError, ModelError
+from penjing.runner.arrays import guess_task, load_arrays
+from penjing.runner.model_files import open_model
+
+FILES = Path(__file__).parent / "files"
+
+
+def test_a_keras_2_file_opens_and_answers_as_it_did_in_keras_2() -> None:
+    with h5py.File(FILES / "keras2_depthwise.h5") as file:
+        assert '"groups": 1' in file.attrs["model_config"]
+    model = open_model(FILES / "keras2_depthwise.h5")
+    with np.load(FILES / "keras2_depthwise.npz") as recorded:
+        assert np.allclose(model.predict(recorded["x"], verbose=0), recorded["y"], atol=1e-6)
+
+
+def test_a_keras_2_file_is_compressed_from_the_command_line(run_penjing, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(120, 6, 6, 2)).astype("float32")
+    np.savez(tmp_path / "d.npz", x=x, y=generator.integers(0, 3, 120))
+    done = run_penjing(
+        "compress", FILES / "keras2_depthwise.h5", "--data", tmp_path / "d.npz", "--output", tmp_path / "run",
+        "--set", "steps.1.mode=float16", "--quiet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/bundle/model.tflite").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.keras", None, "there is no such file"),
+        ("broken.keras", b"not a zip", "the model cannot be opened"),
+        ("broken.h5", b"not hdf5", "the model cannot be opened"),
+        ("model.pt", b"", "no kind of model file"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=message) as caught:
+        open_model(tmp_path / name)
+    assert caught.value.where == str(tmp_path / name)
+
+
+def test_weights_without_a_model_are_said_to_be_that(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["layer"] = np.zeros(3)
+    with pytest.raises(ModelError, match="weights without a model"):
+        open_model(tmp_path / "weights.h5")
+
+
+def test_a_model_with_two_outputs_gets_a_way_out(tmp_path: Path) -> None:
+    import keras
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(2)(inputs), keras.layers.Dense(3)(inputs)])
+    with pytest.raises(ModelError, match="2 outputs") as caught:
+        penjing.compress(model, data={"x": np.zeros((50, 4)), "y": np.arange(50) % 2}, output=tmp_path / "run")
+    assert "keras.Model(" in (caught.value.hint or "")
+
+
+# --------------------------------------------------------------------------------------------------------- arrays
+
+
+def test_x_and_y_are_split_by_seed_each_class_alike() -> None:
+    data = {"x": np.arange(1000.0)[:, None], "y": np.repeat([0, 1], [900, 100])}
+    first, again, other = (load_arrays(data, seed=seed) for seed in (1, 1, 2))
+    assert [len(split) for split in (first.train, first.validation, first.test)] == [700, 150, 150]
+    assert first.test.y.sum() == 15
+    assert first.test.ids == again.test.ids != other.test.ids
+    everything = [*first.train.ids, *first.validation.ids, *first.test.ids]
+    assert len(set(everything)) == 1000
+    assert first.sha256 == other.sha256
+
+
+def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
+    path = tmp_path / "pickled.npz"
+    np.savez(path, x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
+    with pytest.raises(DataError, match="pickled Python objects"):
+        load_arrays(path, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"text", "no .npz archive"), (b"PK\x03\x04", "no .npz archive")]
+)
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "data.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load_arrays(path, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("y", "outputs", "task"),
+    [
+        (np.arange(90) % 3, 3, "classification"),
+        (np.arange(90) % 2, 1, "binary"),
+        (np.eye(3)[np.arange(90) % 3], 3, "classification"),
+        (np.ones((90, 3)), 3, "multilabel"),
+        (np.linspace(0, 1, 90), 1, "regression"),
+    ],
+)
+def test_the_task_is_read_off_the_targets(y: np.ndarray, outputs: int, task: str) -> None:
+    assert guess_task(load_arrays({"x": np.zeros((90, 2)), "y": y}, seed=0), outputs) == task
+
+
+def test_a_regression_is_compressed_and_judged_by_its_error(tmp_path: Path) -> None:
+    import keras
+
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, 12)).astype("float32")
+    y = x @ generator.normal(size=(12, 1)).astype("float32")
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((12,)), layers.Dense(96, activation="relu"), layers.Dense(64), layers.Dense(1)]
+    )
+    model.compile("adam", "mse")
+    model.fit(x, y, epochs=15, verbose=0)
+    result = penjing.compress(model, data={"x": x, "y": y}, budget="drop=10", output=tmp_path / "run")
+    assert result.metrics["primary_metric"] == "mean_absolute_error"
+    assert result.metrics["directions"] == {"mean_absolute_error": "lower"}
+    difference = result.metrics["difference"]["mean_absolute_error"]
+    (line,) = result.metrics["budget"]
+    assert line["measured"] == pytest.approx(difference["estimate"])  # more error is a loss
+    assert all(pair["equal_decisions"] is None for pair in result.metrics["conformance"]["pairs"])
+
+
+def test_a_metric_of_the_callers_own_and_one_that_is_mistyped(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
+    def errors(targets, outputs) -> float:
+        return float((outputs.argmax(axis=1) != targets).sum())
+
+    result = penjing.compress(toy_model, data=toy_data, metric=errors, higher_is_better=False, output=tmp_path / "run")
+    assert result.metrics["primary_metric"] == "errors"
+    assert "flash" in result._repr_html_()
+    with pytest.raises(penjing.errors.UsageError, match="did you mean 'accuracy'"):
+        penjing.compress(toy_model, data=toy_data, metric="acuracy", output=tmp_path / "other")
