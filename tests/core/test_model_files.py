@@ -30,7 +30,7 @@ def test_a_keras_2_file_is_compressed_from_the_command_line(run_penjing, tmp_pat
     np.savez(tmp_path / "d.npz", x=x, y=generator.integers(0, 3, 120))
     done = run_penjing(
         "compress", FILES / "keras2_depthwise.h5", "--data", tmp_path / "d.npz", "--output", tmp_path / "run",
-        "--set", "steps.1.mode=float16", "--quiet",
+        "--quiet",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/bundle/model.tflite").is_file()
