@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 SHORT = (
-    "data.voices=10",
+    "data.voices=12",
     "model.filters=24",
     "model.blocks=2",
     "teacher.filters=24",
     "teacher.blocks=2",
-    "reference.epochs=8",
+    "reference.epochs=12",
     "reference.batch_size=16",
     "steps.1.teacher.batch_size=16",
     "steps.1.epochs=3",

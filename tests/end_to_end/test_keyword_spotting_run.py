@@ -59,7 +59,7 @@ def test_the_run_folder_is_complete(kws_run) -> None:
     assert {"run.json", "recipe.toml", "reference.keras", "steps", "bundle", "report.html", "metrics.json"} <= names
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
     assert not [path for path in folder.rglob("*") if ".part" in path.name]
-    assert penjing.Recipe.load(folder / "recipe.toml").reference["epochs"] == 8
+    assert penjing.Recipe.load(folder / "recipe.toml").reference["epochs"] == 12
 
 
 def test_resuming_a_finished_run_prints_it_again(kws_run, short_command) -> None:

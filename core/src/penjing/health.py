@@ -11,7 +11,7 @@ from penjing.cache import VARIABLE, cache_folder
 from penjing.contract import HealthResult
 from penjing.errors import RunFolderError
 
-COMPRESS_PACKAGES = ("tensorflow", "keras", "scikit-learn", "pandas", "scipy", "h5py", "jinja2", "tomli-w")
+COMPRESS_PACKAGES = ("tensorflow", "keras", "scikit-learn", "pandas", "scipy", "h5py", "jinja2")
 
 
 def check_cache() -> HealthResult:

@@ -1,0 +1,118 @@
+"""An epoch of the engine's training loop against plain Keras `fit` on the same model: float, pruning, distilling.
+
+python benchmarks/training_speed.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from penjing.heavy import import_tensorflow
+
+import_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from penjing.compression.distillation import TeacherLoss  # noqa: E402
+from penjing.compression.finetuning import Trainer  # noqa: E402
+from penjing.compression.pruning.sparsity_mask import hold_mask  # noqa: E402
+from penjing.compression.pruning.weights import prunable, smallest_masked  # noqa: E402
+from penjing.compression.settings import TrainingSettings  # noqa: E402
+from penjing.contract import Split  # noqa: E402
+
+EXAMPLES, EPOCHS = 2000, 4
+
+
+def network(filters: int) -> keras.Model:
+    """A DS-CNN on 49 x 40 features."""
+    layers = keras.layers
+    inputs = keras.Input((49, 40, 1))
+    x = layers.Conv2D(filters, (10, 4), strides=2, padding="same", use_bias=False)(inputs)
+    for _ in range(4):
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.Conv2D(filters, 1, use_bias=False)(x)
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
+    return keras.Model(inputs, layers.Dense(12, activation="softmax")(x))
+
+
+def main() -> None:
+    """Measure and print."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(EXAMPLES, 49, 40, 1)).astype("float32")
+    y = generator.integers(0, 12, EXAMPLES)
+    one_hot = np.eye(12, dtype="float32")[y]
+
+    plain = network(48)
+    plain.compile(keras.optimizers.AdamW(1e-3), "categorical_crossentropy", jit_compile=False)
+    times = []
+    for _ in range(EPOCHS):
+        began = time.perf_counter()
+        plain.fit(x, one_hot, batch_size=64, verbose=0)
+        times.append(time.perf_counter() - began)
+    base = statistics.median(times[1:])
+    print(f"plain Keras fit: {base:.2f} s an epoch of {EXAMPLES:,} examples")
+
+    def ours(label: str, prune: bool = False, teacher: keras.Model | None = None) -> None:
+        model = network(48)
+        marks: list[float] = []
+        split = Split(x=x, y=y, ids=[str(i) for i in range(EXAMPLES)])
+        masks = {}
+        if prune:
+            variables = prunable(model, ())
+            masks = {
+                path: keras.Variable(np.ones(v.shape, "float32"), trainable=False) for path, v in variables.items()
+            }
+            for path, variable in variables.items():
+                hold_mask(variable, masks[path])
+
+        def on_update(done: int, updates: int) -> None:
+            if prune and done % 20 == 0:
+                weights = {path: np.asarray(v) for path, v in prunable(model, ()).items()}
+                for path, mask in smallest_masked(weights, 0.8 * done / updates, "global").items():
+                    masks[path].assign(mask.astype("float32"))
+
+        def wrap(student: keras.Model, loss):
+            distiller = keras.distillation.Distiller(
+                teacher=teacher,
+                student=student,
+                distillation_losses=TeacherLoss("classification", 2.0, "softmax", "softmax"),
+            )
+            return distiller, loss
+
+        with tempfile.TemporaryDirectory() as folder:
+
+            def evaluate(_: keras.Model) -> float:
+                marks.append(time.perf_counter())  # the validation itself is left out of the comparison
+                return 0.0
+
+            trainer = Trainer(
+                task="classification",
+                train=split,
+                validation=split,
+                seed=0,
+                folder=Path(folder),
+                evaluate=evaluate,
+                higher_is_better=True,
+            )
+            trainer.fit(
+                model,
+                TrainingSettings(epochs=EPOCHS, batch_size=64),
+                wrap=wrap if teacher is not None else None,
+                on_update=on_update,
+            )
+        seconds = statistics.median(np.diff(marks))
+        print(f"{label}: {seconds:.2f} s an epoch, {seconds / base:.2f} times plain Keras")
+
+    ours("engine, float")
+    ours("engine, pruning", prune=True)
+    ours("engine, distilling from a network of four times the parameters", teacher=network(96))
+
+
+if __name__ == "__main__":
+    main()
