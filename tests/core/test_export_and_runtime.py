@@ -73,9 +73,9 @@ def test_batch_normalization_and_relu_are_folded_into_the_convolution(files: dic
 def test_names_and_notes_are_gone_and_every_runtime_agrees_with_the_unstripped_file(
     model: keras.Model, x: np.ndarray, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from penjing.export import shrink
+    from penjing.export import litert
 
-    monkeypatch.setattr(shrink, "strip_names", lambda content: content)
+    monkeypatch.setattr(litert, "strip_names", lambda content: content)
     plain = to_litert(model, ExportSettings(mode="int8"), x)
     assert len(files["int8"]) < len(plain)
     for kernels in ("xnnpack", "reference"):
@@ -128,6 +128,41 @@ def test_an_operation_that_has_no_int8_kernel_is_named() -> None:
         to_litert(model, ExportSettings(mode="int8"), np.zeros((4, 6), "float32"))
     assert "cannot write the model" in caught.value.what
     assert "Erfinv" in (caught.value.where or "")
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN", "Bidirectional"])
+def test_recurrent_layers_become_integers_too(kind: str) -> None:
+    layers = keras.layers
+    layer = layers.Bidirectional(layers.LSTM(6)) if kind == "Bidirectional" else getattr(layers, kind)(6)
+    model = keras.Sequential([keras.Input((7, 5)), layer, layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(60, 7, 5)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    for mode, tolerance in (("float32", 1e-5), ("int8", 0.12)):
+        content = to_litert(model, ExportSettings(mode=mode), x if mode == "int8" else None)
+        assert np.abs(LiteRTModel(content).predict(x) - expected).max() < tolerance * max(1, np.ptp(expected))
+    assert "WHILE" not in FileGraph.from_bytes(content).operator_counts()
+
+
+def test_inputs_that_are_numbers_of_words_stay_integers() -> None:
+    layers = keras.layers
+    inputs = keras.Input((7,), dtype="int32")
+    hidden = layers.GlobalAveragePooling1D()(layers.Embedding(40, 8)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(hidden))
+    x = np.random.default_rng(0).integers(0, 40, (50, 7))
+    content = to_litert(model, ExportSettings(mode="int8"), x)
+    runtime = LiteRTModel(content)
+    assert runtime.inputs[0].dtype == "int32" and runtime.outputs[0].dtype == "int8"
+    assert np.abs(runtime.predict(x) - model.predict(x, verbose=0)).max() < 0.005
+
+
+def test_a_loop_that_cannot_be_written_out_is_refused_and_does_not_end_the_process() -> None:
+    inputs = keras.Input((5, 3))
+    total = keras.ops.scan(
+        lambda carry, x: (carry + x, carry), keras.ops.zeros((1, 3)), keras.ops.moveaxis(inputs, 1, 0)
+    )
+    model = keras.Model(inputs, total[0])
+    with pytest.raises(ModelError, match="holds a loop"):
+        to_litert(model, ExportSettings(mode="int8"), np.zeros((4, 5, 3), "float32"))
 
 
 def test_an_open_shape_is_refused() -> None:

@@ -12,6 +12,9 @@ import numpy as np
 
 from penjing.contract import ExportSettings
 from penjing.errors import DataError, MissingExtraError, ModelError
+from penjing.export.recurrent import unrolled
+from penjing.export.shrink import strip_names
+from penjing.measure.file_graph import FileGraph
 from penjing.quiet import caught_output
 
 
@@ -41,17 +44,33 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
         ) from error
 
     specs = _input_specs(model)
+    if settings.mode == "int8":
+        calibration = check_calibration(specs, calibration)
+        model = unrolled(model)
+        # The converter ends the whole process when it calibrates a loop, so loops are looked for first.
+        plain = FileGraph.from_bytes(_convert(tf, model, specs, ExportSettings(), {}))
+        if "WHILE" in plain.operator_counts():
+            raise ModelError(
+                f"the model '{model.name}' holds a loop, which cannot be quantized to int8",
+                why="a layer repeats its work in a way that the file can only write as a loop",
+                hint="write the loop out (unroll=True), or choose mode = 'dynamic'",
+            )
+    return strip_names(_convert(tf, model, specs, settings, calibration))
+
+
+def _convert(
+    tf: Any, model: Any, specs: dict[str, tuple[tuple[int, ...], str]], settings: ExportSettings, calibration: Any
+) -> bytes:
     names = list(specs)
 
     def run(*values: Any) -> Any:
         inputs = values[0] if len(values) == 1 else dict(zip(names, values, strict=True))
         return model(inputs, training=False)
 
-    function = tf.function(
-        run, input_signature=[tf.TensorSpec(s, d, name=n) for n, (s, d) in specs.items()], autograph=False
-    )
-    if settings.mode == "int8":
-        calibration = check_calibration(specs, calibration)
+    signature = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in specs.items()]
+    function = tf.function(run, input_signature=signature, autograph=False)
+    failure: Exception | None = None
+    content = b""
     with caught_output() as chatter, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -60,16 +79,12 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
             # Freeze the weights into constants here: through a SavedModel they stay variables.
             converter.experimental_lower_to_saved_model = False
             _configure(converter, settings, calibration)
-            content: bytes = converter.convert()
+            content = converter.convert()
         except Exception as error:
-            failure: Exception | None = error
-        else:
-            failure = None
+            failure = error
     if failure is not None:
         raise _conversion_error(model, settings, failure, chatter.text) from failure
-    from penjing.export.shrink import strip_names
-
-    return strip_names(content)
+    return content
 
 
 def _configure(converter: Any, settings: ExportSettings, calibration: dict[str, np.ndarray]) -> None:
@@ -89,7 +104,8 @@ def _configure(converter: Any, settings: ExportSettings, calibration: dict[str, 
 
         converter.representative_dataset = examples
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.int8
+        if all(array.dtype == np.float32 for array in arrays):  # numbers of words and items stay what they are
+            converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
 
 
@@ -116,7 +132,7 @@ def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def check_calibration(specs: dict[str, tuple[tuple[int, ...], str]], calibration: Any) -> dict[str, np.ndarray]:
-    """Calibration data as float32 arrays in the order of the inputs.
+    """Calibration data as arrays of the inputs' types, in their order.
 
     Raises:
         DataError: It is missing, empty, of another shape than the input, or not finite.
@@ -131,14 +147,14 @@ def check_calibration(specs: dict[str, tuple[tuple[int, ...], str]], calibration
     if len(given) != len(specs):
         raise DataError(f"the model has {len(specs)} inputs, calibration data has {len(given)}")
     arrays = {}
-    for (name, (shape, _)), values in zip(specs.items(), given.values(), strict=True):
-        array = np.asarray(values, np.float32)
+    for (name, (shape, dtype)), values in zip(specs.items(), given.values(), strict=True):
+        array = np.asarray(values, dtype)
         if array.shape[1:] != shape[1:] or len(array) == 0:
             raise DataError(
                 f"calibration data for input '{name}' has shape {array.shape}",
                 why=f"the model takes (n, {', '.join(map(str, shape[1:]))}) with n at least 1",
             )
-        if not np.isfinite(array).all():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise DataError(f"calibration data for input '{name}' holds NaN or infinite values")
         arrays[name] = array
     return arrays
