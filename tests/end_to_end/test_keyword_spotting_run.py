@@ -196,3 +196,17 @@ def test_explain_names_every_layer_before_anything_is_trained(run_penjing) -> No
     assert "weights zero" in pruned["block1_pointwise"]
     assert pruned["stem_norm"].startswith("left alone: BatchNormalization")
     assert any("int8" in row["change"] for row in steps["quantize"])
+
+
+@pytest.mark.slow
+def test_on_real_recordings_the_default_recipe_is_right_nine_times_in_ten_in_40_kb(
+    run_penjing, penjing_data: Path, tmp_path: Path
+) -> None:
+    data = penjing_data / "keyword_spotting/speech_commands"
+    done = run_penjing("keyword-spotting", "run", "--data", data, "--output", tmp_path / "run", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["data"]["synthetic"] is False
+    assert [document["data"][part] for part in ("train", "validation", "test")] == [3000, 574, 647]
+    assert document["compressed"]["metrics"]["accuracy"] >= 0.90
+    assert document["compressed"]["flash_bytes"] <= 40_000
