@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "low_hz": 20.0,
     "high_hz": 0.0,
     "coefficients": 10,
-    "voices": 48,
+    "voices": 40,
     "max_broken_share": 0.05,
     "words": [],
 }
