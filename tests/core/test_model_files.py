@@ -70,6 +70,40 @@ def test_a_model_with_two_outputs_gets_a_way_out(tmp_path: Path) -> None:
     assert "keras.Model(" in (caught.value.hint or "")
 
 
+def test_what_cannot_be_looked_into_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    import keras
+
+    class Subclassed(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    data = {"x": np.zeros((50, 4)), "y": np.arange(50) % 2}
+    for model, message in (
+        (Subclassed(), "has no symbolic inputs"),
+        (keras.Sequential([keras.layers.Dense(2)]), "has no symbolic inputs"),
+        (np.zeros(3), "no Keras model but a numpy.ndarray"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            penjing.compress(model, data=data, output=tmp_path / "run")
+
+
+def test_afterwards_the_callers_process_is_as_it_was(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
+    """Its model has the weights that it had, and random numbers need no seed."""
+    import keras
+    from tensorflow.python.framework import config
+
+    model = keras.models.load_model(toy_model)
+    before = model.get_weights()
+    recipe = penjing.Recipe.from_toml('[[steps]]\ntechnique = "finetune"\nepochs = 1\n')
+    penjing.compress(model, recipe=recipe, data=toy_data, output=tmp_path / "run")
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert not config.is_op_determinism_enabled()  # else a random operation without a seed would be an error
+
+
 # --------------------------------------------------------------------------------------------------------- arrays
 
 

@@ -72,6 +72,25 @@ def kernels(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def check_traceable(model: Any) -> None:
+    """Refuse what the engine cannot look into.
+
+    Raises:
+        ModelError: It is no Keras model, or one without symbolic inputs (a subclassed model, one that is not built).
+    """
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"this is no Keras model but a {type(model).__module__}.{type(model).__qualname__}",
+            hint="give a keras.Model of Keras 3, or the path of a .keras or .h5 file",
+        )
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise ModelError(
+            f"the model '{model.name}' ({type(model).__name__}) has no symbolic inputs and outputs",
+            why="layers inside a subclassed or unbuilt model cannot be seen, so they can be neither named nor changed",
+            hint="wrap it: x = keras.Input(shape=...); model = keras.Model(x, model(x))",
+        )
+
+
 def check_finite(model: keras.Model) -> None:
     """Refuse a model with NaN or infinite weights before any work starts.
 

@@ -89,6 +89,7 @@ def run_steps(
     bench: Workbench,
     *,
     folder: Path,
+    reference_path: Path,
     start: str,
     reference_bytes: int,
     resolve: Resolve,
@@ -97,7 +98,7 @@ def run_steps(
     """Run the steps of a recipe on a model.
 
     Args:
-        model: The trained reference; it is not changed.
+        model: The trained reference, loaded from `reference_path`; it is not changed.
         folder: `steps/` of the run folder. Finished steps in it are taken over when their fingerprints fit.
         start: Fingerprint of the reference: of data, seed, recipe tables and training.
         reference_bytes: Flash of the reference's float32 file.
@@ -109,7 +110,7 @@ def run_steps(
     """
     check_finite(model)
     chain = start
-    state = _State(model=model, export=ExportSettings(), flash_bytes=reference_bytes)
+    state = _State(model=model, path=reference_path, export=ExportSettings(), flash_bytes=reference_bytes)
     records: list[StepRecord] = []
     for step in steps:
         chain = fingerprint([chain, step.technique.name, step.settings.model_dump_json(), str(step.source)])
@@ -133,6 +134,7 @@ def run_steps(
         record, outcome = finished
         state = _State(
             model=outcome.model,
+            path=place / "model.keras",
             export=outcome.export or state.export,
             invariants=(*state.invariants, *outcome.invariants),
             flash_bytes=record.flash_bytes,
@@ -161,6 +163,8 @@ def run_steps(
 @dataclass(frozen=True, kw_only=True)
 class _State:
     model: keras.Model
+    path: Path
+    """Where the model lies on disk."""
     export: ExportSettings
     flash_bytes: int
     invariants: tuple[Invariant, ...] = ()
@@ -200,9 +204,8 @@ def _run_step(
     bench.reporter.line(f"step {step.number}: {name}")
     started = time.monotonic()
     seed = seed_everything(bench.seed, "step", step.number, name)
-    # Work on a copy: the caller's model stays as it is, and every step starts as it would after a resume.
-    model = keras.models.clone_model(state.model)
-    model.set_weights(state.model.get_weights())
+    # A copy of its own, from the disk: the reference stays as it is, and every step starts as after a resume.
+    model = checkpoint.load_model(state.path)
     trainer = bench.trainer(seed, place, f"{step.number:02d}-{name}", state.invariants)
     context = StepContext(
         model=model,

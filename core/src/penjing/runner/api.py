@@ -110,8 +110,9 @@ def compress(
     if isinstance(model, (str, Path)):
         model = open_model(Path(model))
     from penjing.compression.losses import output_kind
-    from penjing.compression.model_tree import check_finite
+    from penjing.compression.model_tree import check_finite, check_traceable
 
+    check_traceable(model)
     output_kind(model)  # refuses a model with several outputs
     check_finite(model)
     weights = hashlib.sha256(

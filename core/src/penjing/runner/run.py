@@ -14,7 +14,7 @@ from penjing.bundle.atomic import write_bytes_atomically, write_json_atomically
 from penjing.cache import cache_folder
 from penjing.compression import checkpoint, pipeline
 from penjing.compression.determinism import deterministic_kernels, fingerprint, fix_thread_order, seed_everything
-from penjing.compression.model_tree import check_finite
+from penjing.compression.model_tree import check_finite, check_traceable
 from penjing.compression.plan import plan_steps, reference_training
 from penjing.compression.workbench import Workbench
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
@@ -123,6 +123,7 @@ def run_job(
         steps,
         bench,
         folder=folder.steps,
+        reference_path=folder.reference,
         start=start,
         reference_bytes=len(reference_content),
         resolve=host.resolve,
@@ -158,6 +159,7 @@ def _reference(
     began = time.monotonic()
     seed = seed_everything(bench.seed, "reference")
     model = job.build_model()
+    check_traceable(model)
     check_outputs(model, job)
     check_finite(model)
     history: Mapping[str, Any] = {}
