@@ -40,9 +40,9 @@ def test_a_tone_is_the_same_tone_whatever_the_file(
         assert np.sqrt(np.mean(samples[2000:-2000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
 
 
-def wav(samples: np.ndarray, subtype: str = "PCM_16") -> bytes:
+def wav(samples: np.ndarray, subtype: str = "PCM_16", rate: int = 16_000) -> bytes:
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, 16_000, format="WAV", subtype=subtype)
+    soundfile.write(buffer, samples, rate, format="WAV", subtype=subtype)
     return buffer.getvalue()
 
 
@@ -53,6 +53,7 @@ BROKEN = {
     "truncated": (wav(tone(16_000))[:9000], "truncated"),
     "cut in the header": (wav(tone(16_000))[:30], "cannot be read as audio"),
     "NaN samples": (wav(np.array([0.1, np.nan, 0.2], "float32"), "FLOAT"), "NaN or infinite"),
+    "no rate of sound": (wav(np.zeros(100), rate=7), "7 samples a second"),
     "infinite samples": (wav(np.array([0.1, np.inf], "float32"), "FLOAT"), "NaN or infinite"),
 }
 
@@ -66,6 +67,10 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, kind: str) ->
         read_audio(path, 16_000)
     assert message in str(caught.value)
     assert caught.value.where == str(path)
+    # The same words each time: no memory address.
+    with pytest.raises(DatasetError, match=message) as in_memory:
+        read_audio(content, 16_000, "clip.wav")
+    assert " at 0x" not in str(in_memory.value)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from penjing_datasets.errors import DatasetError
 SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif")
 MAX_SECONDS = 4 * 3600
 """A longer recording is refused rather than read into memory."""
+SAMPLE_RATES = (1_000, 768_000)
+"""Hz; a header that says anything outside is damaged, and resampling from there could fill the memory."""
 
 
 def read_audio(source: Path | bytes, sample_rate: int, name: str | None = None) -> np.ndarray:
@@ -35,6 +37,8 @@ def read_audio(source: Path | bytes, sample_rate: int, name: str | None = None) 
     try:
         with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
             rate, frames = file.samplerate, file.frames
+            if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
+                raise DatasetError(f"the header says {rate:,} samples a second", where=where)
             if frames > MAX_SECONDS * rate:
                 raise DatasetError(f"the recording is longer than {MAX_SECONDS // 3600} hours", where=where)
             samples = file.read(dtype="float32", always_2d=True)
@@ -104,4 +108,5 @@ def _reason(source: Path | bytes, error: Exception) -> str:
     size = len(source) if isinstance(source, bytes) else (source.stat().st_size if source.is_file() else None)
     if size is None:
         return "there is no such file"
-    return "it has no bytes" if size == 0 else str(error)
+    # libsndfile's own words; the whole message names a memory address and would differ from run to run.
+    return "it has no bytes" if size == 0 else str(getattr(error, "error_string", error))

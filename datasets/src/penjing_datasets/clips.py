@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import itertools
 import re
-import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from penjing_datasets.archives import collection_files
 from penjing_datasets.audio import SUFFIXES, fit_length, read_audio
 from penjing_datasets.errors import DatasetError
-from penjing_datasets.splits import PARTS
+from penjing_datasets.manifests import MANIFEST, SPLIT_LISTS, Manifest, read_manifest, read_split_list
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 BACKGROUND = "_background_noise_"
-MAX_FILE_BYTES = 256 * 1024 * 1024
-MAX_TOTAL_BYTES = 16 * 1024**3
+NAMED_IN_NOTES = 20
+"""Broken files that a note names one by one; it counts the rest."""
+_COMPANIONS = ("README.md", "LICENSE", MANIFEST)
 
 Progress = Callable[[str, int, int], None]
 
@@ -40,10 +38,12 @@ class Clips:
     """Given split of each clip; None where there is none."""
     ids: list[str]
     """Path of each clip inside the collection."""
+    content_sha256: list[str]
+    """Hash of each clip's file."""
     background: list[np.ndarray]
     """Long noise recordings, float32 of any length."""
     sha256: str
-    """Hash of all clips' bytes and names."""
+    """Hash of all files that were read with their classes, speakers and parts; the same however they are packed."""
     notes: tuple[str, ...]
     """What was skipped or assumed."""
 
@@ -53,7 +53,38 @@ class _Entry:
     path: str
     label: str
     speaker: str | None
+    guessed: bool
+    """The speaker is only what stands before a number in the file's name."""
     part: str | None
+
+
+@dataclass
+class _Read:
+    """What has been read so far."""
+
+    kept: list[tuple[_Entry, np.ndarray, str]] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    background: list[np.ndarray] = field(default_factory=list)
+    background_sha256: list[str] = field(default_factory=list)
+    broken_background: list[str] = field(default_factory=list)
+    split_lists: dict[str, str] = field(default_factory=dict)
+    other: int = 0
+
+
+def clip_classes(path: Path) -> dict[str, str]:
+    """Class of each clip by its path, from names and manifest alone, without decoding anything.
+
+    Raises:
+        DatasetError: There is no such place, or the archive or manifest is wrong.
+    """
+    if not path.exists():
+        raise DatasetError("there is no such file or folder", where=str(path))
+    manifest = read_manifest(path)
+    if manifest:
+        return {name: row.label for name, row in manifest.rows.items()}
+    names = (name for name, _ in collection_files(path, lambda _: False))
+    entries = (_entry(name, None) for name in names if _is_audio(name) and BACKGROUND not in name.split("/"))
+    return {entry.path: entry.label for entry in entries if entry}
 
 
 def read_clips(
@@ -62,6 +93,7 @@ def read_clips(
     sample_rate: int,
     length: int,
     max_broken_share: float = 0.05,
+    only: Collection[str] | None = None,
     progress: Progress | None = None,
 ) -> Clips:
     """Read a collection.
@@ -73,7 +105,9 @@ def read_clips(
             as the split.
         sample_rate: Hz of the waveforms.
         length: Samples of each clip; see `fit_length`.
-        max_broken_share: Broken files are named and skipped up to this share of all.
+        max_broken_share: Broken files, and files that the manifest names and that are not there, are named and skipped
+            up to this share of all.
+        only: Paths of the clips to read, as `clip_classes` gives them; None reads all.
         progress: Called with (what, done, total).
 
     Raises:
@@ -81,206 +115,165 @@ def read_clips(
     """
     if not path.exists():
         raise DatasetError("there is no such file or folder", where=str(path))
-    manifest = _read_manifest(path)
-    background: list[np.ndarray] = []
-    lists: dict[str, str] = {}
-    digest = hashlib.sha256()
-    kept: list[tuple[_Entry, np.ndarray]] = []
-    broken: list[str] = []
-    other = 0
-    total = len(manifest) if manifest else 0
-    for name, content in sorted_files(path):
-        inner = PurePosixPath(name)
-        if inner.name in ("validation_list.txt", "testing_list.txt"):
-            part = "validation" if inner.name.startswith("validation") else "test"
-            lists |= {line.strip(): part for line in content.decode("utf-8").splitlines() if line.strip()}
-            continue
-        if inner.suffix.lower() not in SUFFIXES:
-            other += inner.name not in ("README.md", "LICENSE", "manifest.csv", ".DS_Store")
-            continue
-        if BACKGROUND in inner.parts:
-            background.append(read_audio(content, sample_rate, name))
-            continue
-        entry = _entry(name, manifest)
-        if entry is None:
-            other += 1
-            continue
-        try:
-            samples = fit_length(read_audio(content, sample_rate, name), length)
-        except DatasetError as error:
-            broken.append(f"{name}: {error.what}" + (f" ({error.why})" if error.why else ""))
-            continue
-        digest.update(name.encode())
-        digest.update(hashlib.sha256(content).digest())
-        kept.append((entry, samples))
-        if progress and len(kept) % 100 == 0:
-            progress("reading clips", len(kept), max(total, len(kept)))
-    _check_broken(path, len(kept), broken, max_broken_share)
+    manifest = read_manifest(path)
+    total = len(only) if only is not None else len(manifest.rows) if manifest else 0
+    read = _Read()
+    seen: set[str] = set()
+    for name, content in collection_files(path, lambda name: _is_audio(name) or name.endswith(tuple(SPLIT_LISTS))):
+        if name.rsplit("/", 1)[-1] in SPLIT_LISTS:
+            read.split_lists |= read_split_list(name, content)
+        elif BACKGROUND in name.split("/") and _is_audio(name):
+            _add_background(read, name, content, sample_rate)
+        elif not _is_audio(name):
+            read.other += name.rsplit("/", 1)[-1] not in _COMPANIONS
+        elif (entry := _entry(name, manifest)) is None:
+            read.other += 1
+        else:
+            seen.add(entry.path)
+            if only is None or entry.path in only:
+                _add_clip(read, entry, name, content, sample_rate, length)
+                if progress and len(read.kept) % 100 == 0:
+                    progress("reading clips", len(read.kept), max(total, len(read.kept)))
+    if manifest and seen:
+        read.broken += [f"{name}: named in {MANIFEST} and not there" for name in manifest.rows if name not in seen]
+    _check_broken(path, read, max_broken_share, manifest)
     if progress:
-        progress("reading clips", len(kept), len(kept))
-    return _collect(kept, broken, other, background, lists, digest.hexdigest())
+        progress("reading clips", len(read.kept), len(read.kept))
+    return _collect(read)
 
 
-def sorted_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(name inside the collection, content) of every file of a folder or archive, in order of name for a folder and in
-    the archive's order for one; links, devices and names that lead outside are refused.
-
-    Raises:
-        DatasetError: The archive is damaged or unsafe, or a file is too large.
-    """
-    if path.is_file():
-        yield from _archive_files(path)
-        return
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        name = file.relative_to(path).as_posix()
-        if file.is_symlink() and not file.resolve().is_relative_to(path.resolve()):
-            raise DatasetError("a link leads out of the collection", where=name)
-        if name.endswith(ARCHIVES):
-            yield from _archive_files(file)
-        elif file.suffix.lower() in (*SUFFIXES, ".txt"):
-            yield name, file.read_bytes()
+def _is_audio(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
 
 
-def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    read = 0
+def _add_background(read: _Read, name: str, content: bytes, sample_rate: int) -> None:
     try:
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:
-                inner = PurePosixPath(member.name)
-                if inner.is_absolute() or ".." in inner.parts:
-                    raise DatasetError(
-                        "the archive holds a name that leads outside",
-                        where=f"{path.name}, member '{member.name}'",
-                        hint="do not use this archive",
-                    )
-                if not member.isfile():
-                    continue
-                read += member.size
-                if member.size > MAX_FILE_BYTES or read > MAX_TOTAL_BYTES:
-                    raise DatasetError("the archive is too large to read safely", where=f"{path.name}, '{member.name}'")
-                file = archive.extractfile(member)
-                if file is not None:
-                    parts = [part for part in inner.parts if part != "."]
-                    yield "/".join(parts), file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DatasetError(
-            "the archive cannot be read",
-            where=str(path),
-            why=str(error),
-            hint="it may be half-downloaded: fetch it again",
-        ) from error
+        read.background.append(read_audio(content, sample_rate, name))
+        read.background_sha256.append(hashlib.sha256(content).hexdigest())
+    except DatasetError as error:
+        read.broken_background.append(_named(name, error))
 
 
-def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
-    """Rows by path; empty where there is no manifest.csv."""
-    file = path / "manifest.csv" if path.is_dir() else path.parent / "manifest.csv"
-    if not file.is_file():
-        return {}
-    rows = {}
+def _add_clip(read: _Read, entry: _Entry, name: str, content: bytes, sample_rate: int, length: int) -> None:
     try:
-        with io.StringIO(file.read_text(encoding="utf-8")) as text:
-            reader = csv.DictReader(text)
-            missing = {"path", "class"} - set(reader.fieldnames or ())
-            if missing:
-                raise DatasetError(
-                    f"manifest.csv lacks the column {', '.join(sorted(missing))}",
-                    where=str(file),
-                    hint="its columns are path, class, and perhaps speaker, split",
-                )
-            for number, row in enumerate(reader, start=2):
-                part = (row.get("split") or "").strip()
-                if part and part not in PARTS:
-                    raise DatasetError(
-                        f"manifest.csv has a split '{part}'",
-                        where=f"{file}, row {number}",
-                        hint="it is one of train, validation, test",
-                    )
-                rows[row["path"].strip()] = row
-    except UnicodeDecodeError as error:
-        raise DatasetError("manifest.csv is no UTF-8 text", where=str(file), why=str(error)) from error
-    return rows
+        samples = fit_length(read_audio(content, sample_rate, name), length)
+        read.kept.append((entry, samples, hashlib.sha256(content).hexdigest()))
+    except DatasetError as error:
+        read.broken.append(_named(name, error))
 
 
-def _entry(name: str, manifest: dict[str, dict[str, str]]) -> _Entry | None:
+def _named(name: str, error: DatasetError) -> str:
+    return f"{name}: {error.what}" + (f" ({error.why})" if error.why else "")
+
+
+def _entry(name: str, manifest: Manifest | None) -> _Entry | None:
     """What manifest or file name say of a clip; None for a clip that a manifest leaves out."""
     parts = name.split("/")
+    speaker, guessed = _speaker(parts[-1])
     if manifest:
         # The manifest may count from the archive's root or from a folder inside it.
-        key = next((k for k in ("/".join(parts[i:]) for i in range(len(parts))) if k in manifest), None)
+        key = next((k for k in ("/".join(parts[i:]) for i in range(len(parts))) if k in manifest.rows), None)
         if key is None:
             return None
-        row = manifest[key]
-        return _Entry(
-            path=key,
-            label=row["class"].strip(),
-            speaker=(row.get("speaker") or "").strip() or None,
-            part=(row.get("split") or "").strip() or None,
-        )
+        row = manifest.rows[key]
+        if manifest.names_speakers:
+            speaker, guessed = row.speaker, False
+        return _Entry(path=key, label=row.label, speaker=speaker, guessed=guessed, part=row.part)
     if len(parts) < 2:
         return None
-    return _Entry(path="/".join(parts[-2:]), label=parts[-2], speaker=_speaker(parts[-1]), part=None)
+    return _Entry(path="/".join(parts[-2:]), label=parts[-2], speaker=speaker, guessed=guessed, part=None)
 
 
-def _speaker(file_name: str) -> str | None:
-    """Speech Commands names a clip <speaker>_nohash_<n>.wav; others often <speaker>_<n>.wav."""
+def _speaker(file_name: str) -> tuple[str | None, bool]:
+    """Speech Commands names a clip <speaker>_nohash_<n>.wav; others often <speaker>_<n>.wav, which is a guess."""
     stem = file_name.rsplit(".", 1)[0]
     if "_nohash_" in stem:
-        return stem.split("_nohash_")[0]
+        return stem.split("_nohash_")[0], False
     match = re.match(r"^(.+?)_\d+$", stem)
-    return match[1] if match else None
+    return (match[1], True) if match else (None, False)
 
 
-def _check_broken(path: Path, kept: int, broken: Sequence[str], max_share: float) -> None:
+def _check_broken(path: Path, read: _Read, max_share: float, manifest: Manifest | None) -> None:
+    kept, broken = len(read.kept), read.broken
     if kept == 0 and not broken:
         raise DatasetError(
             "there are no clips",
             where=str(path),
-            why="clips lie in a folder a word, as " + ", ".join(SUFFIXES),
+            why="manifest.csv names none of the files that are there"
+            if manifest
+            else "clips lie in a folder a word, as " + ", ".join(SUFFIXES),
             hint="for example yes/ann_1.wav, no/ann_1.wav",
         )
     if broken and len(broken) > max_share * (kept + len(broken)):
-        shown = "; ".join(broken[:5])
         raise DatasetError(
             f"{len(broken):,} of {kept + len(broken):,} files are broken, more than {max_share:.0%}",
             where=str(path),
-            why=shown + (" …" if len(broken) > 5 else ""),
+            why=_first(broken, 5),
             hint="repair or remove them",
         )
 
 
-def _collect(
-    kept: Sequence[tuple[_Entry, np.ndarray]],
-    broken: Sequence[str],
-    other: int,
-    background: list[np.ndarray],
-    lists: dict[str, str],
-    sha256: str,
-) -> Clips:
-    order = sorted(range(len(kept)), key=lambda index: kept[index][0].path)
-    entries = [kept[index][0] for index in order]
+def _first(names: Sequence[str], count: int) -> str:
+    return "; ".join(names[:count]) + (f"; and {len(names) - count:,} more" if len(names) > count else "")
+
+
+def _collect(read: _Read) -> Clips:
+    order = sorted(range(len(read.kept)), key=lambda index: read.kept[index][0].path)
+    entries = [read.kept[index][0] for index in order]
+    contents = [read.kept[index][2] for index in order]
     ids = [entry.path for entry in entries]
     if len(set(ids)) != len(ids):
         duplicate = next(path for path, after in itertools.pairwise(ids) if path == after)
         raise DatasetError("two clips have the same path", where=duplicate)
-    speakers = [entry.speaker for entry in entries]
     notes = []
-    if broken:
+    if read.broken:
+        notes.append(f"{len(read.broken):,} broken files skipped: {_first(read.broken, NAMED_IN_NOTES)}")
+    if read.broken_background:
         notes.append(
-            f"{len(broken):,} broken files skipped: " + "; ".join(broken[:5]) + (" …" if len(broken) > 5 else "")
+            f"{len(read.broken_background):,} broken background recordings skipped: "
+            + _first(read.broken_background, NAMED_IN_NOTES)
         )
-    if other:
-        notes.append(f"{other:,} files are no clips of the collection and were left out")
-    known = sum(speaker is not None for speaker in speakers)
-    if known < len(speakers):
-        notes.append(f"{len(speakers) - known:,} of {len(speakers):,} clips name no speaker")
-    given = [entry.part or (lists.get(entry.path, "train") if lists else None) for entry in entries]
+    if read.other:
+        notes.append(f"{read.other:,} files are no clips of the collection and were left out")
+    speakers = _known_speakers(entries, notes)
+    if read.split_lists:
+        given = [entry.part or read.split_lists.get(entry.path, "train") for entry in entries]
+    else:
+        given = [entry.part or "" for entry in entries]
     return Clips(
-        waveforms=np.stack([kept[index][1] for index in order]),
+        waveforms=np.stack([read.kept[index][1] for index in order]),
         classes=np.array([entry.label for entry in entries]),
-        speakers=np.array([s or f"unnamed:{i}" for s, i in zip(speakers, ids, strict=True)]) if known else None,
+        speakers=speakers,
         parts=np.array(given) if all(given) else None,
         ids=ids,
-        background=background,
-        sha256=sha256,
+        content_sha256=contents,
+        background=read.background,
+        sha256=_hash_of(entries, contents, given, sorted(read.background_sha256)),
         notes=tuple(notes),
     )
+
+
+def _known_speakers(entries: Sequence[_Entry], notes: list[str]) -> np.ndarray | None:
+    """Speaker of each clip. A guessed name that never says a second word is the word's name or the microphone's."""
+    guesses: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.guessed and entry.speaker:
+            guesses.setdefault(entry.speaker, set()).add(entry.label)
+    believed = len(guesses) >= 3 and any(len(labels) > 1 for labels in guesses.values())
+    names = [entry.speaker if believed or not entry.guessed else None for entry in entries]
+    if guesses and not believed:
+        notes.append(f"file names like {entries[0].path} were not taken for names of speakers")
+    known = sum(name is not None for name in names)
+    if known < len(names):
+        notes.append(f"{len(names) - known:,} of {len(names):,} clips name no speaker")
+    if not known:
+        return None
+    return np.array([name or f"unnamed:{entry.path}" for name, entry in zip(names, entries, strict=True)])
+
+
+def _hash_of(entries: Sequence[_Entry], contents: Sequence[str], parts: Sequence[str], background: list[str]) -> str:
+    digest = hashlib.sha256()
+    for entry, content, part in zip(entries, contents, parts, strict=True):
+        digest.update(f"{entry.path}\t{entry.label}\t{entry.speaker or ''}\t{part}\t{content}\n".encode())
+    digest.update("\n".join(background).encode())
+    return digest.hexdigest()
