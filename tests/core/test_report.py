@@ -162,6 +162,13 @@ def test_a_broken_budget_and_a_loss_beyond_chance_are_called_so(report: ReportIn
     assert "a loss beyond chance" in text
 
 
+def test_a_baseline_that_does_better_is_not_hidden(report: ReportInput) -> None:
+    assert "The baseline does better" not in render_report(report)
+    metrics = json.loads(json.dumps(report.metrics))
+    metrics["baseline"]["metrics"]["accuracy"] = 0.95
+    assert "The baseline does better: majority has accuracy 0.9500" in render_report(replace(report, metrics=metrics))
+
+
 def test_a_metric_where_less_is_better_turns_the_verdict_round(report: ReportInput) -> None:
     metrics = json.loads(json.dumps(report.metrics))
     metrics["directions"]["accuracy"] = "lower"

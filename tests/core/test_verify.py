@@ -92,6 +92,14 @@ def test_groups_are_drawn_whole_so_that_dependent_examples_do_not_narrow_the_int
     assert "30 groups" in grouped.method and grouped.n == 600
 
 
+def test_a_handful_of_groups_gives_no_false_certainty() -> None:
+    outputs = (np.random.default_rng(2).random(40) < 0.7).astype(float)
+    for groups in (np.zeros(40), np.arange(40) % 3):
+        interval = bootstrap_interval(accuracy, np.ones(40, int), outputs, groups=groups, seed=0)
+        assert interval.high - interval.low > 0.2
+        assert "groups only, it is too narrow for new ones" in interval.method
+
+
 def test_pairing_narrows_the_interval_of_a_difference() -> None:
     generator = np.random.default_rng(3)
     targets = np.ones(400, int)

@@ -85,6 +85,16 @@ def test_chosen_words_make_the_rest_unknown(tmp_path: Path) -> None:
         ({"words": ["opne"]}, DataError, "no clips of opne"),
         ({"mel_band": 3}, RecipeError, "did you mean 'mel_bands'"),
         ({"mel_bands": "many"}, RecipeError, "cannot be 'many'"),
+        ({"mel_bands": 0}, RecipeError, "it is from 4 to 256"),
+        ({"words": [3]}, RecipeError, "cannot be [3]"),
+        ({"hop_milliseconds": 0.0}, RecipeError, "it is from 1 to 500"),
+        ({"hop_milliseconds": 40.0}, DataError, "nor further apart than they are long"),
+        ({"clip_seconds": 0.1, "frame_milliseconds": 200.0}, DataError, "must not be longer than the clip"),
+        ({"high_hz": 9_000.0}, DataError, "not from 20 to 9000 Hz"),
+        ({"low_hz": 7_700.0}, DataError, "not from 7700 to 7600 Hz"),
+        ({"mel_bands": 200}, DataError, "mel bands are narrower than the spectrum's resolution"),
+        ({"features": "mfcc", "coefficients": 41}, DataError, "40 bands cannot give 41"),
+        ({"max_broken_share": 1.5}, RecipeError, "it is from 0 to 1"),
         ({"features": "chroma"}, DataError, "unknown features"),
     ],
 )
@@ -92,6 +102,98 @@ def test_options_that_mean_nothing_are_refused(tmp_path: Path, options: dict, ki
     with pytest.raises(kind) as caught:
         load_data(DataRequest(path=folder(tmp_path / "mine"), options=options))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("voices", [0, 2])
+def test_a_sample_of_too_few_voices_is_refused(voices: int) -> None:
+    with pytest.raises(RecipeError, match="it is from 3 to"):
+        load_data(DataRequest(options={"voices": voices}))
+
+
+def test_one_persons_own_words_can_be_used_and_the_notes_say_what_that_means(tmp_path: Path) -> None:
+    for index, word in enumerate(("open", "close")):
+        for take in range(20):
+            write(tmp_path / f"mine/{word}/ann_nohash_{take}.wav", hertz=200 + 400 * index)
+    splits = load_data(DataRequest(path=tmp_path / "mine"))
+    assert splits.train.groups is None
+    assert any("fewer than three speakers" in note for note in splits.notes)
+    assert any("recordings occur byte for byte in two parts" in note for note in splits.notes)
+    check_splits(splits, "classification")
+
+
+WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+OTHERS = ("bed", "bird", "cat", "dog", "eight", "five", "four", "happy", "house", "nine", "one", "seven")
+
+
+def hashed(path: Path, background_seconds: float) -> Path:
+    """The layout of the whole of Speech Commands: ten speakers, two takes of 22 words, lists for the split."""
+    generator = np.random.default_rng(0)
+    lists: dict[str, list[str]] = {"validation": [], "testing": []}
+    for word in WORDS + OTHERS:
+        (path / word).mkdir(parents=True)
+        for speaker in range(10):
+            for take in range(2):
+                name = f"{word}/{speaker:08x}_nohash_{take}.wav"
+                soundfile.write(path / name, generator.normal(0, 0.1, 16_000), 16_000)
+                if speaker >= 8:
+                    lists["validation" if speaker == 8 else "testing"].append(name)
+    for part, names in lists.items():
+        (path / f"{part}_list.txt").write_text("\n".join(names))
+    (path / "_background_noise_").mkdir()
+    ramp = np.linspace(0.1, 0.9, int(16_000 * background_seconds))
+    soundfile.write(path / "_background_noise_/ramp.wav", ramp, 16_000, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hashed(tmp_path_factory.mktemp("whole") / "speech_commands", background_seconds=40)
+
+
+def test_the_whole_of_speech_commands_becomes_the_fields_12_classes(whole: Path) -> None:
+    splits = load_data(DataRequest(path=whole))
+    assert splits.labels == (*sorted(WORDS), "_silence_", "_unknown_")
+    # As many clips of _silence_ and about as many of _unknown_ as of a word, in every part that the lists make.
+    for part, each in ((splits.train, 16), (splits.validation, 2), (splits.test, 2)):
+        counts = dict(zip(splits.labels, np.bincount(part.y, minlength=12), strict=True))
+        assert all(counts[word] == each for word in WORDS) and counts["_silence_"] == each
+    parts = (splits.train, splits.validation, splits.test)
+    assert sum(int((part.y == 11).sum()) for part in parts) == 20
+    check_splits(splits, "classification")
+
+
+def test_silence_of_one_part_shares_no_sample_with_another_or_with_augmentation(whole: Path) -> None:
+    splits = load_data(DataRequest(path=whole))
+    (background,) = splits.extra["background"]
+
+    # The recording is a rising ramp of one level a moment. A clip scales it by one factor; the slope against the value
+    # undoes that and tells the clip's place in time.
+    def places(part) -> tuple[float, float]:
+        clips = part.raw[part.y == splits.labels.index("_silence_")].astype(np.float64)
+        slope = (clips[:, -1] - clips[:, 0]) / 15_999
+        starts = clips[:, 0] / slope - 0.1 / (0.8 / (40 * 16_000 - 1))
+        return starts.min(), starts.max() + 16_000
+
+    ends = [places(part) for part in (splits.train, splits.validation, splits.test)]
+    samples = 40 * 16_000
+    assert len(background) == 0.8 * samples
+    assert ends[0][1] <= 0.8 * samples + 20 and ends[1][0] >= 0.8 * samples - 20
+    assert ends[1][1] <= 0.9 * samples + 20 and ends[2][0] >= 0.9 * samples - 20
+
+
+def test_which_other_words_are_unknown_depends_on_the_seed_alone(whole: Path) -> None:
+    def unknown(seed: int, **options: float) -> list[str]:
+        splits = load_data(DataRequest(path=whole, seed=seed, options=options))
+        return [name for name, y in zip(splits.train.ids, splits.train.y, strict=True) if y == 11]
+
+    assert unknown(0) == unknown(0) != unknown(1)
+    assert len(unknown(0, unknown_ratio=0.0)) == 16 * len(OTHERS)
+
+
+def test_without_a_long_recording_there_is_no_silence_and_a_note(tmp_path: Path) -> None:
+    splits = load_data(DataRequest(path=hashed(tmp_path / "speech_commands", background_seconds=5)))
+    assert "_silence_" not in splits.labels
+    assert any("there is no class _silence_" in note for note in splits.notes)
 
 
 def test_one_word_alone_is_refused(tmp_path: Path) -> None:
@@ -149,6 +251,34 @@ def test_nothing_switched_on_changes_nothing(sample: Splits) -> None:
 def test_each_kind_of_augmentation_does_something(sample: Splits, option: str, value: float) -> None:
     x, _ = augment(sample.train, sample, epoch=0, seed=0, options={**NOTHING, option: value, "highest_snr_db": 10.0})
     assert np.abs(x - sample.train.x).mean() > 0.01
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shift_milliseconds": -1.0},
+        {"noise_probability": 2.0},
+        {"gain_db": -3.0},
+        {"time_masks": -1},
+        {"time_mask_frames": -3},
+        {"speed": 2.0},
+        {"mixup": -1.0},
+        {"lowest_snr_db": 20.0, "highest_snr_db": 10.0},
+        {"shfit_milliseconds": 1.0},
+    ],
+)
+def test_augmentation_that_means_nothing_is_refused(sample: Splits, options: dict) -> None:
+    with pytest.raises(RecipeError, match=r"\[augment\]"):
+        augment(sample.train, sample, epoch=0, seed=0, options=options)
+
+
+@pytest.mark.parametrize("options", [{}, {"speed": 0.1, "mixup": 0.2}])
+def test_augmentation_does_not_depend_on_the_size_of_its_blocks(
+    sample: Splits, options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = augment(sample.train, sample, epoch=1, seed=0, options=options)
+    monkeypatch.setattr("penjing_keyword_spotting.augmentation.BLOCK", 100)
+    assert np.allclose(augment(sample.train, sample, epoch=1, seed=0, options=options)[0], whole, atol=1e-4)
 
 
 def test_masks_hide_whole_frames_and_bands(sample: Splits) -> None:

@@ -32,3 +32,10 @@ def test_the_teacher_is_bigger_and_options_change_the_size(splits: Splits) -> No
 def test_an_unknown_option_is_refused_with_the_nearest(splits: Splits) -> None:
     with pytest.raises(RecipeError, match="did you mean 'filters'"):
         build_model(ModelRequest(splits=splits, options={"filtres": 16}))
+
+
+@pytest.mark.parametrize("options", [{"filters": 0}, {"blocks": 0}, {"dropout": 1.5}, {"stem_filters": -1}])
+def test_an_option_out_of_range_is_refused_before_anything_is_built(splits: Splits, options: dict) -> None:
+    for build in (build_model, build_teacher):
+        with pytest.raises(RecipeError, match="it is from"):
+            build(ModelRequest(splits=splits, options=options))

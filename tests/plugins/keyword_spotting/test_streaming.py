@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,9 @@ def test_silence_and_unknown_are_no_words_and_weak_words_none() -> None:
 
 
 def test_errors_are_counted_as_a_person_would() -> None:
-    stream = Stream(samples=np.zeros(16_000 * 30, "float32"), words=((5.0, "yes"), (10.0, "no"), (20.0, "yes")))
+    stream = Stream(
+        samples=np.zeros(16_000 * 30, "float32"), sample_rate=16_000, words=((5.0, "yes"), (10.0, "no"), (20.0, "yes"))
+    )
 
     def found(*pairs: tuple[str, float]) -> list[Detection]:
         return [Detection(word=word, seconds=seconds, probability=0.9) for word, seconds in pairs]
@@ -75,8 +79,40 @@ def test_looks_come_every_tenth_of_a_second_and_end_with_their_window(sample: Sp
     assert seen == [(len(times), 49, 40, 1)]
     assert times[0] == 1.0 and np.allclose(np.diff(times), 0.1)
     assert 2.9 <= times[-1] <= 3.0
-    short, none = posteriors(np.zeros(8_000, "float32"), front_end, predict)
-    assert len(short) == len(none) == 0
+
+
+def test_a_recording_shorter_than_a_clip_is_looked_at_once(sample: Splits) -> None:
+    front_end = sample.extra["front_end"]
+    short = np.random.default_rng(0).normal(0, 0.1, 8_000).astype("float32")
+    looks: list[np.ndarray] = []
+    _, times = posteriors(short, front_end, lambda x: looks.append(x) or np.ones((len(x), 4)) / 4)
+    assert times.tolist() == [1.0]
+    assert np.allclose(looks[0], front_end.of_clips(np.pad(short, 4_000)[None]), atol=1e-5)
+
+
+def test_a_long_recording_is_seen_piece_by_piece_as_if_whole(sample: Splits) -> None:
+    front_end = sample.extra["front_end"]
+    samples = np.random.default_rng(0).normal(0, 0.1, 16_000 * 130 + 77).astype("float32")
+    seen: list[np.ndarray] = []
+    _, times = posteriors(samples, front_end, lambda x: seen.append(x) or np.ones((len(x), 4)) / 4)
+    assert max(len(block) for block in seen) < len(times)
+    looks = np.concatenate(seen)
+    for look in (0, 585, 590, 599, 600, 1187, len(times) - 1):
+        end = round(times[look] * 16_000)
+        clip = samples[end - 16_000 : end]
+        assert np.allclose(looks[look], front_end.of_clips(clip[None])[0], atol=1e-4)
+
+
+def test_hours_are_hours_at_any_rate() -> None:
+    for rate in (8_000, 16_000):
+        assert Stream(samples=np.zeros(rate * 36, "float32"), sample_rate=rate, words=()).hours == pytest.approx(0.01)
+
+
+def test_a_stream_can_be_built_for_long_clips_and_without_background(sample: Splits) -> None:
+    short = replace(sample, extra={**sample.extra, "background": [np.ones(20_000, "float32")]})
+    for splits in (short, replace(sample, extra={**sample.extra, "background": []})):
+        stream = build_stream(splits.test, splits, seed=2)
+        assert len(stream.words) > 0 and np.isfinite(stream.samples).all()
 
 
 def test_a_model_that_hears_nothing_rejects_all_and_accepts_nothing(sample: Splits) -> None:

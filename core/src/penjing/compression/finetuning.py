@@ -93,6 +93,9 @@ class Trainer:
         )
         trainee, fitted_loss = (model, loss) if wrap is None else wrap(model, loss)
         updates_per_epoch = -(-len(self.train) // training.batch_size)
+        # Few examples: several passes make an epoch, since validating after every update would take the most time.
+        passes = max(1, -(-training.min_updates // (updates_per_epoch * training.epochs)))
+        updates_per_epoch = -(-len(self.train) * passes // training.batch_size)
         updates = updates_per_epoch * training.epochs
         optimizer = _optimizer(training, updates_per_epoch)
         optimizer.build(model.trainable_variables)
@@ -108,7 +111,7 @@ class Trainer:
             invariant.hold(model)
         keep_best = training.keep == "best"
         done = len(history.get("loss", []))
-        source = _EpochSource(self, training, outputs)
+        source = _EpochSource(self, training, outputs, passes)
         callback = _Updates(on_update, done * updates_per_epoch, updates)
         saved_at = time.monotonic()
         with self.progress(training.epochs, done) as shown:
@@ -210,10 +213,11 @@ class _State:
 class _EpochSource:
     """Inputs of each epoch; the next epoch is augmented while this one trains."""
 
-    def __init__(self, trainer: Trainer, training: TrainingSettings, outputs: int) -> None:
+    def __init__(self, trainer: Trainer, training: TrainingSettings, outputs: int, passes: int) -> None:
         self.trainer = trainer
         self.training = training
         self.outputs = outputs
+        self.passes = passes
         self.pending: tuple[int, threading.Thread, dict[str, Any]] | None = None
 
     def take(self, epoch: int) -> tuple[Any, Any, Any]:
@@ -239,13 +243,27 @@ class _EpochSource:
             box["error"] = error
 
     def _make(self, epoch: int) -> tuple[Any, Any, Any]:
+        first = epoch * self.passes
+        made = [self._pass(first + number) for number in range(self.passes)]
+        if self.passes == 1:
+            return made[0]
+        xs, targets, weights = zip(*made, strict=True)
+        joined = (
+            {name: np.concatenate([x[name] for x in xs]) for name in xs[0]}
+            if isinstance(xs[0], dict)
+            else np.concatenate(xs)
+        )
+        return joined, np.concatenate(targets), None if weights[0] is None else np.concatenate(weights)
+
+    def _pass(self, number: int) -> tuple[Any, Any, Any]:
+        """All examples once, in an order and with an augmentation that depend on the seed and the number alone."""
         trainer = self.trainer
         if trainer.augment is not None and self.training.augment:
-            x, y = trainer.augment(epoch, mix_seed(trainer.seed, trainer.counter[0]))
+            x, y = trainer.augment(number, mix_seed(trainer.seed, trainer.counter[0]))
         else:
             x, y = trainer.train.x, trainer.train.y
         targets = as_targets(trainer.task, y, self.outputs)
-        order = np.random.default_rng(mix_seed(trainer.seed, "order", epoch)).permutation(len(targets))
+        order = np.random.default_rng(mix_seed(trainer.seed, "order", number)).permutation(len(targets))
         weight = None
         if self.training.class_weight == "balanced":
             weight = balanced_weights(trainer.task, targets)[order]

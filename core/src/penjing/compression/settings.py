@@ -16,6 +16,11 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(default=20, ge=0, description="passes over the training part")
+    min_updates: int = Field(
+        default=0,
+        ge=0,
+        description="each epoch takes several passes until there are this many updates: for few examples",
+    )
     batch_size: int = Field(default=64, ge=1, description="examples per update")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="sgd is with Nesterov momentum 0.9")
     learning_rate: float = Field(default=1e-3, gt=0, description="the highest of the schedule")

@@ -94,6 +94,7 @@ def render_report(report: ReportInput) -> str:
         within=within,
         verdict=verdict,
         cost=wording.cost(metrics),
+        warning=wording.against_baseline(metrics),
         difference=difference,
         steps_drawing=drawings.size_and_metric(
             [row.technique for row in report.steps],

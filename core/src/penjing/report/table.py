@@ -15,6 +15,10 @@ from penjing.report import wording
 
 def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path | None, bundle: Path | None) -> None:
     """Reference against compressed, the budget line by line, and where the report lies."""
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False)
+
     data = metrics["data"]
     synthetic = ", SYNTHETIC data" if data["synthetic"] else ""
     table = Table(
@@ -23,7 +27,7 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("")
+    table.add_column("", overflow="fold")
     baseline = metrics["baseline"]
     if baseline:
         table.add_column("baseline", justify="right")
@@ -51,20 +55,23 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
     row("latency p50 / p99", _latency(reference), _latency(compressed))
     console.print(table)
     if baseline:
-        console.print(f"baseline: {escape(baseline['name'])}")
-    console.print(f"latency: {compressed['latency_us']['runtime']}, {compressed['latency_us']['threads']} thread")
-    console.print(f"difference: {escape(wording.cost(metrics))}")
-    console.print(f"runtimes: {escape(wording.conformance_line(metrics['conformance']))}")
+        say(f"baseline: {escape(baseline['name'])}")
+    say(f"latency: {compressed['latency_us']['runtime']}, {compressed['latency_us']['threads']} thread")
+    say(f"difference: {escape(wording.cost(metrics))}")
+    say(f"runtimes: {escape(wording.conformance_line(metrics['conformance']))}")
     for line in metrics["budget"]:
         holds = "[green]holds[/green]" if line["holds"] else "[red]does not hold[/red]"
         note = f" ({escape(line['note'])})" if line["note"] else ""
-        console.print(
+        say(
             f"budget: {wording.LIMIT_NAMES[line['limit']]} at most "
             f"{wording.in_unit(line['limit'], line['value'])}, measured "
             f"{wording.in_unit(line['limit'], line['measured'])}: {holds}{note}"
         )
+    warning = wording.against_baseline(metrics)
+    if warning:
+        say(f"[yellow]{escape(warning)}[/yellow]")
     within, verdict = wording.verdict(metrics)
-    console.print(f"[bold {'green' if within else 'red'}]{escape(verdict)}[/]; {wording.times_smaller(metrics)}")
+    say(f"[bold {'green' if within else 'red'}]{escape(verdict)}[/]; {wording.times_smaller(metrics)}")
     if bundle is not None:
         console.print(f"bundle: {escape(str(bundle))}", soft_wrap=True)
     if report is not None:

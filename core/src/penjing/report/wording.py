@@ -85,6 +85,23 @@ def cost(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def against_baseline(metrics: Mapping[str, Any]) -> str | None:
+    """A warning where the simple thing does better than the compressed model; None where it does not."""
+    name, baseline = metrics["primary_metric"], metrics["baseline"]
+    if not baseline:
+        return None
+    simple, ours = baseline["metrics"].get(name), metrics["compressed"]["metrics"].get(name)
+    if simple is None or ours is None:
+        return None
+    better = simple > ours if metrics["directions"][name] == "higher" else simple < ours
+    if not better:
+        return None
+    return (
+        f"The baseline does better: {baseline['name']} has {name} {metric_value(simple)}, "
+        f"the compressed model {metric_value(ours)}. Train longer, or give more data"
+    )
+
+
 def conformance_line(conformance: Mapping[str, Any]) -> str:
     """All runtimes in one line."""
     pairs = conformance["pairs"]

@@ -118,7 +118,7 @@ def verify_result(
     }
     estimate = difference[job.primary.name]
     higher = job.primary.direction == "higher"
-    drop = -estimate.estimate if higher else estimate.estimate
+    drop = (-estimate.estimate if higher else estimate.estimate) + 0.0  # no "-0.0"
     worst = -estimate.low if higher else estimate.high
     notes = {"arena_bytes": arena.note}
     if not macs.is_complete:

@@ -27,6 +27,11 @@ class Interval:
     """Examples."""
 
 
+FEWEST_GROUPS = 10
+"""Below this many groups their resamples are too few to show any spread (one group shows none), so single examples are
+drawn and the method says that this is too narrow for new groups."""
+
+
 def bootstrap_interval(
     metric: MetricFunction,
     targets: Any,
@@ -79,7 +84,7 @@ def _resampled(
     statistic: Callable[[np.ndarray], float], count: int, groups: Any, resamples: int, seed: int
 ) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    if groups is None:
+    if groups is None or _count(groups) < FEWEST_GROUPS:
         draws = (generator.integers(0, count, count) for _ in range(resamples))
     else:
         _, numbers = np.unique(np.asarray(groups), return_inverse=True)
@@ -94,9 +99,16 @@ def _resampled(
 def _interval(kind: str, estimate: float, drawn: np.ndarray, groups: Any, confidence: float, count: int) -> Interval:
     valid = drawn[np.isfinite(drawn)]
     tail = (1.0 - confidence) / 2.0
-    by = "examples" if groups is None else f"{len(np.unique(np.asarray(groups))):,} groups"
+    number = 0 if groups is None else _count(groups)
+    by = f"{number:,} groups" if number >= FEWEST_GROUPS else "examples"
     method = f"{kind} of {by}, percentile, {len(drawn):,} resamples, {confidence:.0%}"
+    if 0 < number < FEWEST_GROUPS:
+        method += f"; with {number} groups only, it is too narrow for new ones"
     if len(valid) < len(drawn):
         method += f", {len(drawn) - len(valid):,} without a value left out"
     low, high = np.quantile(valid, [tail, 1.0 - tail]) if len(valid) else (float("nan"), float("nan"))
     return Interval(estimate=float(estimate), low=float(low), high=float(high), method=method, n=count)
+
+
+def _count(groups: Any) -> int:
+    return len(np.unique(np.asarray(groups)))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from penjing.contract import Split, Splits
+from penjing.errors import RecipeError
 from penjing_datasets.speech_synthesis import SILENCE
 from penjing_keyword_spotting.features import FrontEnd
-from penjing_keyword_spotting.options import with_defaults
+from penjing_keyword_spotting.options import WHERE, with_defaults
 
 DEFAULTS: dict[str, Any] = {
     "shift_milliseconds": 100.0,
@@ -29,6 +31,42 @@ DEFAULTS: dict[str, Any] = {
 Zhang et al. 2018, 0 for none."""
 
 
+RANGES = {
+    "shift_milliseconds": (0, 1_000),
+    "gain_db": (0, 60),
+    "noise_probability": (0, 1),
+    "lowest_snr_db": (-40, 100),
+    "highest_snr_db": (-40, 100),
+    "speed": (0, 0.5),
+    "time_masks": (0, 20),
+    "time_mask_frames": (0, 1_000),
+    "band_masks": (0, 20),
+    "band_mask_bands": (0, 256),
+    "mixup": (0, 10),
+}
+BLOCK = 1024
+"""Clips that are changed at once: bounds the memory beside the clips themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draw:
+    """What chance decided for each of n clips. It is drawn for all clips before the first is touched, so that the
+    result does not depend on the size of the blocks."""
+
+    speed: np.ndarray | None
+    """float32 of shape (n, 1)."""
+    shift: np.ndarray
+    """Samples, int of shape (n,)."""
+    noise: list[np.ndarray] | None
+    """A view of a background recording for each clip; None where there is no background."""
+    snr_db: np.ndarray
+    noisy: np.ndarray
+    """bool of shape (n, 1), as are the next two float arrays."""
+    replaced: np.ndarray
+    level: np.ndarray
+    gain: np.ndarray
+
+
 def augment(
     train: Split, splits: Splits, *, epoch: int, seed: int, options: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -39,19 +77,22 @@ def augment(
     Returns:
         Features, float32 of shape (n, frames, columns, 1), and class numbers of shape (n,) or, with mixup, soft targets
         of shape (n, classes).
+
+    Raises:
+        RecipeError: An option is unknown or out of range.
     """
-    chosen = with_defaults("augment", options, DEFAULTS)
+    chosen = with_defaults("augment", options, DEFAULTS, RANGES)
+    if chosen["lowest_snr_db"] > chosen["highest_snr_db"]:
+        raise RecipeError("lowest_snr_db is higher than highest_snr_db in [augment]", where=WHERE)
     generator = np.random.default_rng([seed, epoch])
     front_end: FrontEnd = splits.extra["front_end"]
-    rate = front_end.sample_rate
-    waveforms = np.asarray(train.raw, np.float32)
-    silent = splits.labels.index(SILENCE) if SILENCE in splits.labels else -1
-    if chosen["speed"]:
-        waveforms = _at_other_speed(waveforms, chosen["speed"], generator)
-    waveforms = _shifted(waveforms, round(chosen["shift_milliseconds"] * rate / 1000), generator)
-    waveforms = _in_noise(waveforms, train.y == silent, splits.extra["background"], chosen, generator)
-    gain = 10 ** (generator.uniform(-chosen["gain_db"], chosen["gain_db"], (len(waveforms), 1)) / 20)
-    features = front_end.of_clips(np.clip(waveforms * gain.astype(np.float32), -1, 1))
+    silent = train.y == (splits.labels.index(SILENCE) if SILENCE in splits.labels else -1)
+    draw = _draw(train.raw, silent, splits.extra["background"], front_end.sample_rate, chosen, generator)
+    features = np.empty((len(train), *front_end.shape), np.float32)
+    for start in range(0, len(train), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(train)))
+        waveforms = _changed(np.asarray(train.raw[rows], np.float32), rows, draw, [seed, epoch, start])
+        features[rows] = front_end.of_clips(waveforms)
     _mask(features, 1, chosen["time_masks"], chosen["time_mask_frames"], generator)
     if front_end.kind == "log-mel":
         _mask(features, 2, chosen["band_masks"], chosen["band_mask_bands"], generator)
@@ -60,60 +101,83 @@ def augment(
     return features, train.y
 
 
-def _shifted(waveforms: np.ndarray, largest: int, generator: np.random.Generator) -> np.ndarray:
+def _draw(
+    waveforms: np.ndarray,
+    silent: np.ndarray,
+    background: Sequence[np.ndarray],
+    rate: int,
+    options: Mapping[str, Any],
+    generator: np.random.Generator,
+) -> _Draw:
     count, length = waveforms.shape
-    shifts = generator.integers(-largest, largest + 1, count)
+    column = (count, 1)
+    speed = None
+    if options["speed"]:
+        speed = generator.uniform(1 - options["speed"], 1 + options["speed"], column).astype(np.float32)
+    largest = round(options["shift_milliseconds"] * rate / 1000)
+    shift = generator.integers(-largest, largest + 1, count)
+    usable = [recording for recording in background if len(recording) > length]
+    noise = None
+    if usable:
+        noise = []
+        for _ in range(count):
+            recording = usable[int(generator.integers(len(usable)))]
+            start = int(generator.integers(len(recording) - length))
+            noise.append(recording[start : start + length])
+    snr_db = generator.uniform(options["lowest_snr_db"], options["highest_snr_db"], column)
+    noisy = generator.random(column) < options["noise_probability"]
+    replaced, level = np.zeros(column, bool), np.ones(column, np.float32)
+    if usable:
+        # Silence is any background: half of these clips become another piece of it, at any level.
+        replaced = silent[:, None] & (generator.random(column) < 0.5)
+        level = (10 ** generator.uniform(-2.5, 0, column)).astype(np.float32)
+    gain = 10 ** (generator.uniform(-options["gain_db"], options["gain_db"], column) / 20)
+    return _Draw(
+        speed=speed,
+        shift=shift,
+        noise=noise,
+        snr_db=snr_db,
+        noisy=noisy,
+        replaced=replaced,
+        level=level,
+        gain=gain.astype(np.float32),
+    )
+
+
+def _changed(waveforms: np.ndarray, rows: np.ndarray, draw: _Draw, seed: list[int]) -> np.ndarray:
+    if draw.speed is not None:
+        waveforms = _at_other_speed(waveforms, draw.speed[rows])
+    waveforms = _shifted(waveforms, draw.shift[rows])
+    if draw.noise is None:
+        noise = np.random.default_rng(seed).standard_normal(waveforms.shape, np.float32)
+    else:
+        noise = np.stack([draw.noise[row] for row in rows])
+    power = np.mean(np.square(waveforms), axis=1, keepdims=True) + 1e-10
+    noise_power = np.mean(np.square(noise), axis=1, keepdims=True) + 1e-10
+    factor = np.sqrt(power / noise_power / 10 ** (draw.snr_db[rows] / 10)).astype(np.float32)
+    factor = np.where(draw.replaced[rows], draw.level[rows], factor * draw.noisy[rows])
+    waveforms = np.where(draw.replaced[rows], 0, waveforms)
+    noisy = (waveforms + factor * noise).astype(np.float32)
+    return np.clip(noisy * draw.gain[rows], -1, 1)
+
+
+def _shifted(waveforms: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    count, length = waveforms.shape
+    largest = int(np.abs(shifts).max())
     padded = np.pad(waveforms, ((0, 0), (largest, largest)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)
     return windows[np.arange(count), largest - shifts]
 
 
-def _at_other_speed(waveforms: np.ndarray, largest: float, generator: np.random.Generator) -> np.ndarray:
+def _at_other_speed(waveforms: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """Linear interpolation around the clip's middle; pitch changes with the speed, as with another speaker."""
-    count, length = waveforms.shape
-    factors = generator.uniform(1 - largest, 1 + largest, (count, 1)).astype(np.float32)
+    length = waveforms.shape[1]
     middle = (length - 1) / 2
-    result = np.empty_like(waveforms)
-    base = np.arange(length, dtype=np.float32) - middle
-    for start in range(0, count, 256):
-        positions = np.clip(base * factors[start : start + 256] + middle, 0, length - 1.001)
-        left = positions.astype(np.int64)
-        share = positions - left
-        rows = waveforms[start : start + 256]
-        low = np.take_along_axis(rows, left, axis=1)
-        result[start : start + 256] = low + share * (np.take_along_axis(rows, left + 1, axis=1) - low)
-    return result
-
-
-def _in_noise(
-    waveforms: np.ndarray,
-    silent: np.ndarray,
-    background: list[np.ndarray],
-    options: Mapping[str, Any],
-    generator: np.random.Generator,
-) -> np.ndarray:
-    count, length = waveforms.shape
-    usable = [recording for recording in background if len(recording) > length]
-    noise = np.empty_like(waveforms)
-    for row in range(count):
-        if usable:
-            recording = usable[int(generator.integers(len(usable)))]
-            start = int(generator.integers(len(recording) - length))
-            noise[row] = recording[start : start + length]
-        else:
-            noise[row] = generator.standard_normal(length, np.float32)
-    power = np.mean(np.square(waveforms), axis=1, keepdims=True) + 1e-10
-    noise_power = np.mean(np.square(noise), axis=1, keepdims=True) + 1e-10
-    snr = generator.uniform(options["lowest_snr_db"], options["highest_snr_db"], (count, 1))
-    factor = np.sqrt(power / noise_power / 10 ** (snr / 10)).astype(np.float32)
-    factor *= generator.random((count, 1)) < options["noise_probability"]
-    if usable:
-        # Silence is any background: half of these clips become another piece of it, at any level.
-        replaced = silent[:, None] & (generator.random((count, 1)) < 0.5)
-        level = (10 ** generator.uniform(-2.5, 0, (count, 1))).astype(np.float32)
-        waveforms = np.where(replaced, 0, waveforms)
-        factor = np.where(replaced, level, factor)
-    return (waveforms + factor * noise).astype(np.float32)
+    positions = (np.arange(length, dtype=np.float32) - middle) * factors + middle
+    positions = np.clip(positions, 0, length - 1.001)
+    left = positions.astype(np.int64)
+    low = np.take_along_axis(waveforms, left, axis=1)
+    return (low + (positions - left) * (np.take_along_axis(waveforms, left + 1, axis=1) - low)).astype(np.float32)
 
 
 def _mask(features: np.ndarray, axis: int, masks: int, widest: int, generator: np.random.Generator) -> None:

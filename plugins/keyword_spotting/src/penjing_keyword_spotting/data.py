@@ -9,12 +9,13 @@ import numpy as np
 
 from penjing.contract import DataRequest, Split, Splits
 from penjing.errors import DataError
-from penjing_datasets.clips import Clips, read_clips
+from penjing_datasets.clips import BACKGROUND, Clips, clip_classes, read_clips
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN, generate_speech
 from penjing_datasets.splits import PARTS, refuse_overlap, split_by_class, split_by_group
 from penjing_keyword_spotting.features import FrontEnd
 from penjing_keyword_spotting.options import with_defaults
+from penjing_keyword_spotting.task import as_task, cut_silence, task_clips, task_words
 
 DEFAULTS: dict[str, Any] = {
     "features": "log-mel",
@@ -29,32 +30,43 @@ DEFAULTS: dict[str, Any] = {
     "voices": 40,
     "max_broken_share": 0.05,
     "words": [],
+    "unknown_ratio": 1.0,
 }
 """Options of the `[data]` table. `high_hz = 0` means 95 % of half the sample rate; `words` picks some classes of a
-collection and makes all others `_unknown_`; `voices` is the size of the built-in sample."""
+collection and makes the others `_unknown_`, of which it takes `unknown_ratio` times as many clips as of one word (0 for
+all); `voices` is the size of the built-in sample."""
+RANGES = {
+    "sample_rate": (4_000, 192_000),
+    "clip_seconds": (0.1, 10),
+    "frame_milliseconds": (2, 500),
+    "hop_milliseconds": (1, 500),
+    "mel_bands": (4, 256),
+    "low_hz": (0, 96_000),
+    "high_hz": (0, 96_000),
+    "coefficients": (1, 256),
+    "voices": (3, 2_000),
+    "max_broken_share": (0, 1),
+    "unknown_ratio": (0, 1_000),
+}
 
-SPEECH_COMMANDS_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+FEWEST_SPEAKERS = len(PARTS)
 
 
 def load_data(request: DataRequest) -> Splits:
     """Clips of a collection, or of the built-in sample where no path is given.
 
+    All clips are held in memory, at 64 kB a second of sound; the whole of Speech Commands needs about 9 GB.
+
     Raises:
         DataError: The collection cannot be read, has one class only, or its split shares speakers.
+        RecipeError: An option is unknown or out of range.
     """
-    options = with_defaults("data", request.options, DEFAULTS)
+    options = with_defaults("data", request.options, DEFAULTS, RANGES)
     front_end = _front_end(options)
     if request.path is None:
         return _sample(request, options, front_end)
     try:
-        clips = read_clips(
-            request.path,
-            sample_rate=front_end.sample_rate,
-            length=front_end.clip_samples,
-            max_broken_share=options["max_broken_share"],
-            progress=request.progress,
-        )
-        return _splits(clips, request, options, front_end)
+        return _splits(request, request.path, options, front_end)
     except DatasetError as error:
         raise DataError(error.what, where=error.where, why=error.why, hint=error.hint) from error
 
@@ -64,7 +76,7 @@ def _front_end(options: dict[str, Any]) -> FrontEnd:
     frame = round(options["frame_milliseconds"] * rate / 1000)
     if options["features"] not in ("log-mel", "mfcc"):
         raise DataError(f"unknown features '{options['features']}'", where="[data]", hint="log-mel or mfcc")
-    return FrontEnd(
+    front_end = FrontEnd(
         kind=options["features"],
         sample_rate=rate,
         clip_samples=round(options["clip_seconds"] * rate),
@@ -76,6 +88,10 @@ def _front_end(options: dict[str, Any]) -> FrontEnd:
         high_hz=options["high_hz"] or 0.475 * rate,
         coefficients=options["coefficients"],
     )
+    problem = front_end.problem
+    if problem:
+        raise DataError("the front end cannot be computed", where="[data]", why=problem)
+    return front_end
 
 
 def _sample(request: DataRequest, options: dict[str, Any], front_end: FrontEnd) -> Splits:
@@ -108,55 +124,96 @@ def _sample(request: DataRequest, options: dict[str, Any], front_end: FrontEnd) 
     )
 
 
-def _splits(clips: Clips, request: DataRequest, options: dict[str, Any], front_end: FrontEnd) -> Splits:
-    assert request.path is not None
+def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end: FrontEnd) -> Splits:
+    known = clip_classes(path)
+    words = task_words(known, options["words"], str(path))
+    clips = read_clips(
+        path,
+        sample_rate=front_end.sample_rate,
+        length=front_end.clip_samples,
+        max_broken_share=options["max_broken_share"],
+        only=task_clips(known, words, options["unknown_ratio"], request.seed) if words else None,
+        progress=request.progress,
+    )
     notes = list(clips.notes)
-    classes = clips.classes
-    words = list(options["words"])
-    if not words and len(set(classes)) > 20 and set(SPEECH_COMMANDS_WORDS) <= set(classes):
-        # The whole of Speech Commands: the field's task has ten words, the rest are unknown.
-        words = list(SPEECH_COMMANDS_WORDS)
-        notes.append("the ten words of Speech Commands' 12-class task; all other words are _unknown_")
+    classes = as_task(clips.classes, words) if words else clips.classes
     if words:
-        missing = [word for word in words if word not in set(classes)]
-        if missing:
-            raise DataError(
-                f"the collection has no clips of {', '.join(missing)}",
-                where=str(request.path),
-                hint="its classes are " + ", ".join(sorted(set(classes))),
+        notes.append(
+            f"the task has the words {', '.join(words)}; {np.sum(classes == UNKNOWN):,} of "
+            f"{sum(label not in (*words, SILENCE) for label in known.values()):,} clips of other words are _unknown_"
+        )
+    parts, groups = _parts(clips, classes, request.seed, notes)
+    waveforms, ids, background = clips.waveforms, list(clips.ids), clips.background
+    if words and SILENCE not in classes:
+        spoken = {part: round(float(np.sum(parts[classes != UNKNOWN] == part)) / len(words)) for part in PARTS}
+        silence = cut_silence(background, length=front_end.clip_samples, counts=spoken, seed=request.seed)
+        if silence is not None:
+            background = silence.training_background
+            waveforms = np.concatenate([waveforms, silence.waveforms])
+            classes = np.concatenate([classes, np.full(len(silence.ids), SILENCE)])
+            parts = np.concatenate([parts, silence.parts])
+            ids += silence.ids
+            if groups is not None:
+                groups = np.concatenate([groups, np.array([f"unnamed:{name}" for name in silence.ids])])
+            notes.append(
+                f"{len(silence.ids):,} clips of _silence_ were cut from {len(background)} background recordings, "
+                "each part from its own stretch of time; augmentation has the training part's stretches"
             )
-        classes = np.where(np.isin(classes, [*words, SILENCE]), classes, UNKNOWN)
-    waveforms, ids, speakers, parts = clips.waveforms, clips.ids, clips.speakers, clips.parts
+        else:
+            notes.append(f"there is no class _silence_: no recording in {BACKGROUND} is ten clips long or more")
+    if SILENCE not in classes and UNKNOWN not in classes:
+        notes.append(
+            "there is no class _silence_ or _unknown_: the model names a word for every sound, which costs false "
+            "accepts on a stream (add such folders, or choose some of the words with the option words)"
+        )
+    _check_classes(classes, parts, path, notes)
+    return _assemble(
+        waveforms=waveforms,
+        classes=classes,
+        groups=groups,
+        parts=parts,
+        ids=ids,
+        background=background,
+        front_end=front_end,
+        source=path.resolve().name,
+        sha256=clips.sha256,
+        synthetic=False,
+        notes=tuple(notes),
+        slices={},
+    )
+
+
+def _parts(clips: Clips, classes: np.ndarray, seed: int, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    """(part, speaker) of each clip; no speakers where they are not known or too few to be kept apart."""
+    parts, speakers = clips.parts, clips.speakers
     if parts is not None:
         if speakers is not None:
             refuse_overlap(parts, speakers, "speaker")
         notes.append(
             "the split is the collection's own" + ("" if speakers is None else ", checked to be speaker-disjoint")
         )
-    elif speakers is not None:
-        parts = split_by_group(speakers, seed=request.seed)
+    elif speakers is not None and len(set(speakers)) >= FEWEST_SPEAKERS:
+        parts = split_by_group(speakers, seed=seed)
         notes.append("split by speaker")
+    elif speakers is not None:
+        parts, speakers = split_by_class(classes, clips.ids, seed=seed), None
+        notes.append(
+            "there are fewer than three speakers: they stand on both sides of the split, and the figures hold for "
+            "these voices only"
+        )
     else:
-        parts = split_by_class(classes, ids, seed=request.seed)
+        parts = split_by_class(classes, clips.ids, seed=seed)
         notes.append(
             "speakers are not known (file names like ann_1.wav, or a manifest.csv, would tell): the same voice may "
             "be on both sides of the split, so the figures are too good for new speakers"
         )
-    _check_classes(classes, parts, request.path, notes)
-    return _assemble(
-        waveforms=waveforms,
-        classes=classes,
-        groups=speakers,
-        parts=parts,
-        ids=ids,
-        background=clips.background,
-        front_end=front_end,
-        source=request.path.name,
-        sha256=clips.sha256,
-        synthetic=False,
-        notes=tuple(notes),
-        slices={},
-    )
+    seen: dict[str, set[str]] = {}
+    for content, part in zip(clips.content_sha256, parts, strict=True):
+        seen.setdefault(content, set()).add(str(part))
+    copies = sum(len(where) > 1 for where in seen.values())
+    if copies:
+        notes.append(f"{copies:,} recordings occur byte for byte in two parts of the split")
+    return parts, speakers
 
 
 def _check_classes(classes: np.ndarray, parts: np.ndarray, path: Path, notes: list[str]) -> None:

@@ -50,6 +50,26 @@ class FrontEnd:
         return asdict(self)
 
     @property
+    def problem(self) -> str | None:
+        """Why features cannot be computed with these parameters, in one sentence; None when they can."""
+        if not 0 < self.hop_samples <= self.frame_samples <= min(self.clip_samples, self.fft_size):
+            return "windows must not be longer than the clip, nor further apart than they are long"
+        if not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2:
+            return (
+                f"the bands must lie between 0 and half the sample rate, {self.sample_rate / 2:g} Hz, "
+                f"not from {self.low_hz:g} to {self.high_hz:g} Hz"
+            )
+        if self.kind == "mfcc" and self.coefficients > self.mel_bands:
+            return f"{self.mel_bands} bands cannot give {self.coefficients} coefficients"
+        empty = np.flatnonzero(self.mel_weights.sum(axis=0) == 0)
+        if len(empty):
+            return (
+                f"{len(empty)} of {self.mel_bands} mel bands are narrower than the spectrum's resolution: "
+                "take fewer bands or longer windows"
+            )
+        return None
+
+    @property
     def frames(self) -> int:
         """Frames of a clip: whole windows only."""
         return 1 + (self.clip_samples - self.frame_samples) // self.hop_samples

@@ -11,6 +11,7 @@ from penjing_keyword_spotting.options import with_defaults
 
 MODEL_DEFAULTS: dict[str, Any] = {"stem_filters": 32, "filters": 60, "blocks": 5, "dropout": 0.1}
 TEACHER_DEFAULTS: dict[str, Any] = {"stem_filters": 64, "filters": 128, "blocks": 8, "dropout": 0.2}
+RANGES = {"stem_filters": (1, 4_096), "filters": (1, 4_096), "blocks": (1, 64), "dropout": (0, 0.9)}
 
 BATCH_NORM_MOMENTUM = 0.9
 """Keras' 0.99 needs thousands of updates: after the few hundred of a small collection the moving variance still holds
@@ -29,12 +30,12 @@ def build_model(request: ModelRequest) -> keras.Model:
     Returns:
         Inputs (frames, columns, 1), outputs softmax over the labels.
     """
-    return _network(request, with_defaults("model", request.options, MODEL_DEFAULTS), "ds_cnn")
+    return _network(request, with_defaults("model", request.options, MODEL_DEFAULTS, RANGES), "ds_cnn")
 
 
 def build_teacher(request: ModelRequest) -> keras.Model:
     """The same network, wider and deeper. Options of `[teacher]` as those of `[model]`."""
-    return _network(request, with_defaults("teacher", request.options, TEACHER_DEFAULTS), "teacher")
+    return _network(request, with_defaults("teacher", request.options, TEACHER_DEFAULTS, RANGES), "teacher")
 
 
 def _network(request: ModelRequest, options: dict[str, Any], name: str) -> keras.Model:

@@ -25,6 +25,9 @@ def predict(request: PredictRequest) -> Iterator[dict[str, Any]]:
     """
     if not request.inputs:
         raise UsageError("there is nothing to recognise", hint="name one or more wav or flac files")
+    top = request.options.get("top")
+    if top is not None and top < 1:
+        raise UsageError(f"--top cannot be {top}", hint="it is how many words to name, 1 or more")
     front_end = FrontEnd.from_json(request.bundle.preprocessing)
     for name in request.inputs:
         try:

@@ -29,12 +29,13 @@ class Stream:
     """A continuous recording whose words are known."""
 
     samples: np.ndarray
+    sample_rate: int
     words: tuple[tuple[float, str], ...]
     """(start in seconds, word) of each word."""
 
     @property
     def hours(self) -> float:
-        return len(self.samples) / 16_000 / 3600
+        return len(self.samples) / self.sample_rate / 3600
 
 
 def build_stream(split: Split, splits: Splits, seed: int = 0) -> Stream:
@@ -51,7 +52,7 @@ def build_stream(split: Split, splits: Splits, seed: int = 0) -> Stream:
     wanted = round(len(words) * (1 - WORD_SHARE) / WORD_SHARE)
     filling = generator.choice(others, wanted) if len(others) else np.full(wanted, -1)
     order = generator.permutation(np.concatenate([words, filling]))
-    background = [b for b in splits.extra["background"] if len(b) > 2 * rate]
+    background = [b for b in splits.extra["background"] if len(b) > max(2 * rate, front_end.clip_samples)]
     pieces: list[np.ndarray] = []
     placed: list[tuple[float, str]] = []
     position = 0
@@ -64,7 +65,7 @@ def build_stream(split: Split, splits: Splits, seed: int = 0) -> Stream:
         position += len(clip)
         pieces += [pause, clip]
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    return Stream(samples=samples.astype(np.float32), words=tuple(placed))
+    return Stream(samples=samples.astype(np.float32), sample_rate=rate, words=tuple(placed))
 
 
 def _pause(background: Sequence[np.ndarray], length: int, generator: np.random.Generator) -> np.ndarray:

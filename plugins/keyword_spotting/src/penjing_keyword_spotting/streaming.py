@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from penjing_datasets.audio import fit_length
 from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN
 from penjing_keyword_spotting.features import FrontEnd, StreamingFrontEnd
 
@@ -18,6 +19,10 @@ SMOOTHED = 3
 REFRACTORY_SECONDS = 0.8
 """After a word nothing is reported for this long: the same word is still in the window."""
 NOT_WORDS = (SILENCE, UNKNOWN)
+_PIECE_SECONDS = 60
+"""Sound that is turned into frames at once, and _LOOKS that are predicted at once: a recording of hours fits in the
+memory of a small device."""
+_LOOKS = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +41,25 @@ def posteriors(
     """Probabilities at each look.
 
     Args:
-        samples: float32 of shape (n,) at the front end's sample rate.
+        samples: float32 of shape (n,) at the front end's sample rate; a shorter one than a clip is centred in silence.
         predict: Features of shape (n, frames, columns, 1) -> probabilities of shape (n, classes).
 
     Returns:
         Smoothed probabilities of shape (looks, classes), and the time in seconds of each look.
     """
+    if len(samples) < front_end.clip_samples:
+        samples = fit_length(samples, front_end.clip_samples)
     stream = StreamingFrontEnd(front_end)
-    frames = stream.push(samples)
+    piece = _PIECE_SECONDS * front_end.sample_rate
+    frames = np.concatenate([stream.push(samples[start : start + piece]) for start in range(0, len(samples), piece)])
     step = max(1, round(HOP_SECONDS * front_end.sample_rate / front_end.hop_samples))
-    if len(frames) < front_end.frames:
-        return np.zeros((0, 0), np.float32), np.zeros(0)
-    windows = np.lib.stride_tricks.sliding_window_view(frames, front_end.frames, axis=0)
-    looks = windows[::step].transpose(0, 2, 1)[..., None]
-    raw = np.asarray(predict(np.ascontiguousarray(looks)))
+    windows = np.lib.stride_tricks.sliding_window_view(frames, front_end.frames, axis=0)[::step]
+    raw = np.concatenate(
+        [
+            np.asarray(predict(np.ascontiguousarray(windows[start : start + _LOOKS].transpose(0, 2, 1)[..., None])))
+            for start in range(0, len(windows), _LOOKS)
+        ]
+    )
     kernel = np.ones(SMOOTHED) / SMOOTHED
     smoothed = np.stack(
         [np.convolve(np.pad(column, (SMOOTHED - 1, 0), mode="edge"), kernel, "valid") for column in raw.T],
