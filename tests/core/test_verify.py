@@ -100,6 +100,11 @@ def test_a_handful_of_groups_gives_no_false_certainty() -> None:
         assert "groups only, it is too narrow for new ones" in interval.method
 
 
+def test_a_perfect_score_on_few_examples_is_not_passed_off_as_certain() -> None:
+    interval = bootstrap_interval(accuracy, np.ones(12, int), np.ones(12))
+    assert "too few examples to see rarer errors" in interval.method
+
+
 def test_pairing_narrows_the_interval_of_a_difference() -> None:
     generator = np.random.default_rng(3)
     targets = np.ones(400, int)

@@ -107,6 +107,8 @@ def _interval(kind: str, estimate: float, drawn: np.ndarray, groups: Any, confid
     if len(valid) < len(drawn):
         method += f", {len(drawn) - len(valid):,} without a value left out"
     low, high = np.quantile(valid, [tail, 1.0 - tail]) if len(valid) else (float("nan"), float("nan"))
+    if len(valid) and low == high and kind == "bootstrap":
+        method += "; every resample gives the same value: too few examples to see rarer errors"
     return Interval(estimate=float(estimate), low=float(low), high=float(high), method=method, n=count)
 
 
