@@ -18,8 +18,8 @@ LABELS = ("no", "yes", "_silence_")
 
 
 class LoudnessModel:
-    """A model that can be told by heart: "yes" for what is loud, silence for the rest. Real bundles are predicted with in
-    tests/end_to_end."""
+    """A model that can be told by heart: "yes" for what is loud, silence for the rest. Tests of whole runs, in
+    tests/end_to_end, predict with real bundles."""
 
     labels = LABELS
     preprocessing = FrontEnd().to_json()
