@@ -20,7 +20,7 @@ help:
 	@echo "make slow    the tests that take minutes"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   the quick benchmarks"
-	@echo "make clean   remove the environment and what runs left behind"
+	@echo "make clean   remove the environment, the demo's run and built files (other runs stay)"
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit("penjing needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -62,4 +62,4 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/training_speed.py
 
 clean:
-	rm -rf $(VENV) runs dist build
+	rm -rf $(VENV) runs/demo dist build

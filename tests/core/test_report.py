@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,9 +14,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from rich.console import Console
 
 from penjing.contract import LayerChange, ReportSection
 from penjing.report import ReportInput, StepRow, load_metrics_schema, render_report
+from penjing.report.table import print_summary
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -176,36 +180,72 @@ def test_a_metric_where_less_is_better_turns_the_verdict_round(report: ReportInp
     assert "better than the reference" in render_report(replace(report, metrics=metrics))
 
 
-@pytest.mark.parametrize("width", [400, 1300])
-def test_a_real_browser_shows_it_without_complaint(report: ReportInput, tmp_path: Path, width: int) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium here (Debian's package `chromium`): the page is not looked at in a browser")
+def test_brackets_in_a_name_are_printed_and_not_taken_for_markup(report: ReportInput) -> None:
+    metrics = json.loads(json.dumps(report.metrics))
+    metrics["data"]["source"] = "clips [raw] [/]"
+    console = Console(file=io.StringIO(), width=100)
+    print_summary(console, metrics, report=None, bundle=None)
+    assert "clips [raw] [/]" in console.file.getvalue()
+
+
+# Headless Chromium makes no window narrower than 500 px, so a phone's width is a frame's.
+FRAME = """<!doctype html><title>frame</title>
+<iframe src="report.html" style="width:{width}px;height:2000px;border:0"></iframe>
+<script>
+document.querySelector("iframe").onload = (event) => {{
+  const page = event.target.contentDocument.documentElement;
+  document.body.dataset.width = event.target.contentWindow.innerWidth;
+  document.body.dataset.overflow = page.scrollWidth > page.clientWidth;
+  document.body.dataset.tallest = Math.max(
+    ...[...page.querySelectorAll("table:not(.matrix) thead th")].map((cell) => cell.offsetHeight));
+}};
+</script>
+"""
+
+
+@pytest.mark.parametrize("width", [320, 400, 1300])
+def test_no_width_makes_the_whole_page_scroll_sideways(report: ReportInput, tmp_path: Path, width: int) -> None:
+    metrics = json.loads(json.dumps(report.metrics))
+    metrics["data"]["source"] = "a_name_without_a_space_" * 12
+    (tmp_path / "report.html").write_text(render_report(replace(report, metrics=metrics)), encoding="utf-8")
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.format(width=width), encoding="utf-8")
+    done = browse(frame, tmp_path, "--allow-file-access-from-files", "--window-size=1400,2100")
+    assert f'data-width="{width}"' in done.stdout, done.stdout
+    assert 'data-overflow="false"' in done.stdout
+    tallest = re.search(r'data-tallest="(\d+)"', done.stdout)
+    assert tallest and int(tallest[1]) < 100, "a column is squeezed to a letter a line"
+
+
+def test_a_real_browser_shows_it_without_complaint(report: ReportInput, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(render_report(report), encoding="utf-8")
-    done = subprocess.run(
-        [
-            chromium,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--enable-logging=stderr",
-            f"--window-size={width},900",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--screenshot={tmp_path / 'page.png'}",
-            "--dump-dom",
-            page.as_uri(),
-        ],
+    done = browse(page, tmp_path, "--window-size=1300,900", f"--screenshot={tmp_path / 'page.png'}")
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert "Reference against compressed" in done.stdout
+    assert done.stdout.count("<svg") == 4  # difference, size, metric, training curves
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_the_browser_test_sees_console_errors(tmp_path: Path) -> None:
+    page = tmp_path / "broken.html"
+    page.write_text("<!doctype html><title>x</title><svg><polyline points='1,nan'/></svg>", encoding="utf-8")
+    assert "CONSOLE" in browse(page, tmp_path).stderr
+
+
+def browse(page: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Opens the page in headless Chromium: the DOM on stdout, console messages on stderr."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        # CI installs one: a skip there would hide that the page was never looked at.
+        assert not os.environ.get("CI"), "CI has no Chromium"
+        pytest.skip("no Chromium here (Debian's package `chromium`): the page is not looked at in a browser")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--dump-dom"]
+    return subprocess.run(
+        [chromium, *flags, f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert "CONSOLE" not in done.stderr, done.stderr
-    assert "Reference against compressed" in done.stdout
-    assert done.stdout.count("<svg") == 4  # difference, size, metric, training curves
-    assert (tmp_path / "page.png").stat().st_size > 10_000

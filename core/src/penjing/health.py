@@ -49,7 +49,7 @@ def check_microcontroller() -> HealthResult:
         return HealthResult(
             ok=False,
             message="tflite-micro is missing: arena sizes cannot be measured",
-            remedy="pip install 'penjing[microcontroller]' (wheels exist for Linux and macOS)",
+            remedy="pip install 'penjing[microcontroller]' (wheels exist for Linux on x86-64)",
         )
     return HealthResult(ok=True, message=f"tflite-micro {version}")
 

@@ -76,7 +76,7 @@ def run_tflm(content: bytes, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray |
 
 
 def tflm_is_installed() -> bool:
-    """Whether tflite-micro can be imported here; there are wheels for Linux and macOS only."""
+    """Whether tflite-micro can be imported here; there are wheels for Linux on x86-64 only."""
     return importlib.util.find_spec("tflite_micro") is not None
 
 
@@ -85,7 +85,7 @@ def _run(folder: Path) -> subprocess.CompletedProcess[str]:
         raise MissingExtraError(
             "TensorFlow Lite Micro is not installed",
             why="the arena is measured by it, never estimated",
-            hint="pip install 'penjing[microcontroller]' (wheels exist for Linux and macOS)",
+            hint="pip install 'penjing[microcontroller]' (wheels exist for Linux on x86-64)",
         )
     return subprocess.run(
         [sys.executable, "-m", "penjing.measure.tflm_worker", str(folder), str(LARGEST_ARENA_BYTES)],

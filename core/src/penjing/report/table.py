@@ -22,7 +22,7 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
     data = metrics["data"]
     synthetic = ", SYNTHETIC data" if data["synthetic"] else ""
     table = Table(
-        title=f"{metrics['domain']}: {data['source']}{synthetic}",
+        title=escape(f"{metrics['domain']}: {data['source']}{synthetic}"),
         caption=f"test part, {data['test']:,} examples, seed {metrics['seed']}; 95 % intervals in brackets",
         title_justify="left",
         caption_justify="left",
