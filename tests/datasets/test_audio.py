@@ -76,6 +76,8 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, kind: str) ->
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such file"):
         read_audio(tmp_path / "none.wav", 16_000)
+    with pytest.raises(DatasetError, match="it is a folder"):
+        read_audio(tmp_path, 16_000)
 
 
 @given(st.integers(1, 5000), st.sampled_from([8_000, 11_025, 22_050, 44_100, 48_000]))

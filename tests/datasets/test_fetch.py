@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import importlib.metadata
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from packaging.requirements import Requirement
 
 from penjing_datasets.catalogue import CATALOGUE, DatasetInfo, dataset_info
 from penjing_datasets.errors import DatasetError
@@ -86,6 +88,38 @@ def test_a_server_that_refuses_or_is_not_there_gets_a_way_out(info: DatasetInfo,
         with pytest.raises(DatasetError, match="cannot be downloaded") as caught:
             fetch(replace(info, url=url), folder=tmp_path)
         assert "by hand" in (caught.value.hint or "")
+
+
+def test_progress_is_shown_with_what_the_package_itself_installs(info: DatasetInfo, tmp_path: Path, capfd) -> None:
+    requirements = [Requirement(text) for text in importlib.metadata.requires("penjing-datasets") or []]
+    assert any(each.name == "pooch" and "progress" in each.extras for each in requirements)
+    assert fetch(info, folder=tmp_path, progress=True).read_bytes() == CONTENT
+    assert "100%" in capfd.readouterr().err
+
+
+def test_a_file_put_there_by_hand_is_taken_and_a_wrong_one_replaced(info: DatasetInfo, tmp_path: Path) -> None:
+    (tmp_path / "numbers.bin").write_bytes(CONTENT)
+    assert fetch(info, folder=tmp_path).read_bytes() == CONTENT
+    assert Handler.requests == []
+    (tmp_path / "numbers.bin").write_bytes(CONTENT[:1000])
+    assert fetch(info, folder=tmp_path).read_bytes() == CONTENT
+    assert Handler.requests == ["/numbers.bin"]
+
+
+def test_a_disk_that_cannot_hold_it_is_known_before_anything_is_fetched(info: DatasetInfo, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="B are free"):
+        fetch(replace(info, size_bytes=1 << 60), folder=tmp_path)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DatasetError, match="cannot be kept"):
+        fetch(info, folder=tmp_path / "file")
+    assert Handler.requests == []
+
+
+def test_the_cache_is_where_the_variable_says(
+    info: DatasetInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENJING_CACHE", str(tmp_path / "cache"))
+    assert fetch(info) == tmp_path / "cache/datasets/numbers.bin"
 
 
 def test_the_catalogue_states_hash_licence_and_citation_of_everything() -> None:

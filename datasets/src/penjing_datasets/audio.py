@@ -107,6 +107,6 @@ def _head(path: Path) -> bytes:
 def _reason(source: Path | bytes, error: Exception) -> str:
     size = len(source) if isinstance(source, bytes) else (source.stat().st_size if source.is_file() else None)
     if size is None:
-        return "there is no such file"
+        return "it is a folder" if isinstance(source, Path) and source.is_dir() else "there is no such file"
     # libsndfile's own words; the whole message names a memory address and would differ from run to run.
     return "it has no bytes" if size == 0 else str(getattr(error, "error_string", error))

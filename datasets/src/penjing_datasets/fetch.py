@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import platformdirs
@@ -31,11 +32,20 @@ def fetch(info: DatasetInfo, *, folder: Path | None = None, progress: bool = Fal
         progress: Show a bar on stderr.
 
     Raises:
-        DatasetError: There is no network, the server refuses, or the file has another hash.
+        DatasetError: There is no network, the server refuses, the disk is full, or the file has another hash.
     """
     target = folder or cache_folder()
     name = info.url.rsplit("/", 1)[-1]
+    by_hand = f"or put the file at {target / name} by hand"
     try:
+        target.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(target).free
+        if free < info.size_bytes and not (target / name).is_file():
+            raise DatasetError(
+                f"'{info.name}' needs {info.size_bytes:,} B, and {free:,} B are free",
+                where=str(target),
+                hint=f"give another folder, or set {CACHE_VARIABLE}",
+            )
         path = pooch.retrieve(
             url=info.url,
             known_hash=f"sha256:{info.sha256}",
@@ -50,11 +60,18 @@ def fetch(info: DatasetInfo, *, folder: Path | None = None, progress: bool = Fal
             why=str(error).splitlines()[0],
             hint="try again; if it stays so, the publisher has changed the file: do not use it",
         ) from error
-    except (requests.RequestException, OSError) as error:
+    except requests.RequestException as error:
         raise DatasetError(
             f"'{info.name}' cannot be downloaded",
             where=info.url,
             why=f"{type(error).__name__}: {error}",
-            hint=f"check the network, or put the file at {target / name} by hand",
+            hint=f"check the network, {by_hand}",
+        ) from error
+    except OSError as error:
+        raise DatasetError(
+            f"'{info.name}' cannot be kept",
+            where=str(target),
+            why=f"{type(error).__name__}: {error}",
+            hint=f"give another folder, or set {CACHE_VARIABLE}",
         ) from error
     return Path(path)
