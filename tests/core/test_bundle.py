@@ -124,7 +124,7 @@ def claim_a_giant(bundle: Path) -> None:
         (lambda bundle: (bundle / "bundle.json").write_text("{"), "not valid JSON"),
         (lambda bundle: (bundle / "bundle.json").write_text("[" * 100_000), "not valid JSON"),
         (lambda bundle: (bundle / "bundle.json").write_bytes(b" " * 2_000_000), "larger than"),
-        (lambda bundle: (bundle / "bundle.json").unlink(), "missing"),
+        (lambda bundle: (bundle / "bundle.json").unlink(), "there is no bundle"),
     ],
 )
 def test_a_bundle_that_is_damaged_or_unsafe_is_refused(bundle: Path, spoil, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -271,6 +272,25 @@ def test_a_run_does_not_overwrite_what_it_does_not_know(toy_model: Path, toy_dat
     with pytest.raises(RunFolderError, match="something else than a run"):
         penjing.compress(toy_model, data=toy_data, output=tmp_path, overwrite=True)
     assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
+def test_a_run_that_failed_before_any_work_does_not_stand_in_the_way(
+    toy_model: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    text = '[[steps]]\ntechnique = "distill"\n'
+    for _ in range(2):
+        with pytest.raises(UsageError, match="no teacher"):
+            penjing.compress(toy_model, recipe=Recipe.from_toml(text), data=toy_data, output=tmp_path / "run")
+        for leftover in ("reference", "reference.keras", "steps", "tensorboard"):
+            path = tmp_path / "run" / leftover
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.exists():
+                path.unlink()
+    result = penjing.compress(toy_model, data=toy_data, output=tmp_path / "run")
+    assert result.bundle is not None
+    with pytest.raises(RunFolderError, match="holds a run already"):
+        penjing.compress(toy_model, data=toy_data, output=tmp_path / "run")
 
 
 def test_quantizing_that_makes_a_tiny_file_larger_stops_and_says_so(tmp_path: Path) -> None:

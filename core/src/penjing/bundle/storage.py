@@ -109,7 +109,7 @@ def read_manifest(folder: Path) -> Manifest:
         BundleError: It is missing, too large, no JSON, of an unknown version, or has wrong fields.
     """
     path = folder / MANIFEST_FILE
-    if not folder.is_dir():
+    if not folder.is_dir() or not (path.is_file() or path.is_symlink()):
         raise BundleError("there is no bundle", where=str(folder), hint="a bundle is a folder with bundle.json")
     raw = _read(path, MAX_MANIFEST_BYTES)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +17,10 @@ import numpy as np
 from penjing.errors import MissingExtraError
 
 LARGEST_ARENA_BYTES = 256 * 1024 * 1024
-"""Room that is offered; what a model needs of it is then read off."""
+"""Room that is offered; how much less is enough is then found by trying."""
+SECONDS_FOR_OUTPUTS = 120.0
+"""TFLM's reference kernels are slow: after this time the remaining inputs are left out."""
+_SECONDS_OF_GRACE = 480.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +28,13 @@ class Arena:
     """The working memory that TFLM needs for a model, or why it cannot run it."""
 
     arena_bytes: int | None
-    """Head, tail and bookkeeping, as the allocator counts them; None where TFLM cannot run the file."""
+    """The least that runs, bookkeeping included; None where TFLM cannot run the file."""
     note: str = ""
     """What TFLM lacks: 'no kernel for CONV_3D'."""
 
 
 def measure_arena(content: bytes) -> Arena:
-    """Let TFLM allocate a file and read off the arena's size.
-
-    An interpreter given exactly that many bytes runs, one given fewer does not.
+    """Find the least arena with which TFLM runs a file: with that many bytes it runs, with one fewer it does not.
 
     Raises:
         MissingExtraError: tflite-micro is not installed.
@@ -40,22 +42,27 @@ def measure_arena(content: bytes) -> Arena:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(content)
-        done = _run(folder)
-    total = re.search(r"Arena allocation total (\d+) bytes", done.stderr + done.stdout)
-    if done.returncode == 0 and total:
-        return Arena(arena_bytes=int(total[1]))
-    return Arena(arena_bytes=None, note=_reason(done))
+        done = _run(folder, 0.0)
+        found = folder / "arena.json"
+        if isinstance(done, str):
+            return Arena(arena_bytes=None, note=done)
+        if done.returncode != 0 or not found.is_file():
+            return Arena(arena_bytes=None, note=_reason(done))
+        return Arena(arena_bytes=int(json.loads(found.read_bytes())))
 
 
-def run_tflm(content: bytes, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray | None, str]:
+def run_tflm(
+    content: bytes, inputs: Sequence[np.ndarray], *, seconds: float = SECONDS_FOR_OUTPUTS
+) -> tuple[np.ndarray | None, str]:
     """First output of TFLM for each row of quantized (or float32) inputs.
 
     Args:
         content: A .tflite file.
         inputs: One array of shape (n, *input_shape) per input of the file, in its dtype.
+        seconds: When this time is over, the rows that are left are left out; one row is always run.
 
     Returns:
-        Outputs of shape (n, *output_shape) in the file's dtype and "", or None and the reason.
+        Outputs of the first rows, shape (at most n, *output_shape), in the file's dtype and "", or None and the reason.
 
     Raises:
         MissingExtraError: tflite-micro is not installed.
@@ -67,7 +74,9 @@ def run_tflm(content: bytes, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray |
             folder / "inputs.npz",
             **{f"input-{number:03d}": array for number, array in enumerate(inputs)},  # type: ignore[arg-type]
         )
-        done = _run(folder)
+        done = _run(folder, seconds)
+        if isinstance(done, str):
+            return None, done
         outputs = folder / "outputs.npz"
         if done.returncode != 0 or not outputs.is_file():
             return None, _reason(done)
@@ -80,21 +89,28 @@ def tflm_is_installed() -> bool:
     return importlib.util.find_spec("tflite_micro") is not None
 
 
-def _run(folder: Path) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, seconds: float) -> subprocess.CompletedProcess[str] | str:
+    """The worker's end, or the sentence that it did not come to one."""
     if not tflm_is_installed():
         raise MissingExtraError(
             "TensorFlow Lite Micro is not installed",
             why="the arena is measured by it, never estimated",
             hint="pip install 'penjing[microcontroller]' (wheels exist for Linux on x86-64)",
         )
-    return subprocess.run(
-        [sys.executable, "-m", "penjing.measure.tflm_worker", str(folder), str(LARGEST_ARENA_BYTES)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=600,
-        check=False,
-    )
+    limit = seconds + _SECONDS_OF_GRACE
+    worker = "penjing.measure.tflm_worker"
+    try:
+        # -P: a file of the user's folder that is called like a module must not take its place.
+        return subprocess.run(
+            [sys.executable, "-P", "-m", worker, str(folder), str(LARGEST_ARENA_BYTES), str(seconds)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"TFLM was stopped after {limit:.0f} s"
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:

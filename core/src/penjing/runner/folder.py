@@ -95,13 +95,13 @@ class RunFolder:
                 )
             if overwrite:
                 shutil.rmtree(self.path)
-            elif not resume:
+            elif not resume and self._holds_work():
                 raise RunFolderError(
                     f"the output folder holds a run already ({known.get('state', 'unknown')})",
                     where=str(self.path),
                     hint="--resume goes on with it, --overwrite starts anew, --output takes another folder",
                 )
-            else:
+            elif resume:
                 self._check_same(known.get("key", {}), key)
                 same = known.get("key") == dict(key)
                 if same and known.get("state") == "finished" and self.metrics.is_file():
@@ -113,6 +113,11 @@ class RunFolder:
     def write_state(self, state: State, key: Mapping[str, Any]) -> None:
         """Record how far the run is."""
         write_json_atomically(self.state_file, {"state": state, "key": dict(key)})
+
+    def _holds_work(self) -> bool:
+        """Whether anything would be lost: a run that failed before its first epoch leaves two small files only."""
+        files = {path for path in self.path.rglob("*") if path.is_file()}
+        return bool(files - {self.state_file, self.recipe_file})
 
     def _read_state(self) -> dict[str, Any] | None:
         try:
