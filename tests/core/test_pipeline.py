@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -275,22 +274,15 @@ def test_a_run_does_not_overwrite_what_it_does_not_know(toy_model: Path, toy_dat
 
 
 def test_a_run_that_failed_before_any_work_does_not_stand_in_the_way(
-    toy_model: Path, toy_data: Path, tmp_path: Path
+    toy_model: Path, toy_arrays: dict, toy_data: Path, tmp_path: Path
 ) -> None:
-    text = '[[steps]]\ntechnique = "distill"\n'
-    for _ in range(2):
-        with pytest.raises(UsageError, match="no teacher"):
-            penjing.compress(toy_model, recipe=Recipe.from_toml(text), data=toy_data, output=tmp_path / "run")
-        for leftover in ("reference", "reference.keras", "steps", "tensorboard"):
-            path = tmp_path / "run" / leftover
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.exists():
-                path.unlink()
-    result = penjing.compress(toy_model, data=toy_data, output=tmp_path / "run")
-    assert result.bundle is not None
+    output = tmp_path / "run"
+    with pytest.raises(DataError):
+        penjing.compress(toy_model, data=bad_arrays(toy_arrays, y_test=toy_arrays["y"][400:] - 1), output=output)
+    assert (output / "run.json").exists()
+    assert penjing.compress(toy_model, data=toy_data, output=output).bundle is not None
     with pytest.raises(RunFolderError, match="holds a run already"):
-        penjing.compress(toy_model, data=toy_data, output=tmp_path / "run")
+        penjing.compress(toy_model, data=toy_data, output=output)
 
 
 def test_quantizing_that_makes_a_tiny_file_larger_stops_and_says_so(tmp_path: Path) -> None:
