@@ -75,7 +75,7 @@ def test_names_and_notes_are_gone_and_every_runtime_agrees_with_the_unstripped_f
 ) -> None:
     from penjing.export import litert
 
-    monkeypatch.setattr(litert, "strip_names", lambda content: content)
+    monkeypatch.setattr(litert, "strip_names", lambda content, *_: content)
     plain = to_litert(model, ExportSettings(mode="int8"), x)
     assert len(files["int8"]) < len(plain)
     for kernels in ("xnnpack", "reference"):

@@ -6,12 +6,12 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
 from penjing.contract import ExportSettings
-from penjing.errors import DataError, MissingExtraError, ModelError
+from penjing.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
 from penjing.export.recurrent import unrolled
 from penjing.export.shrink import strip_names
 from penjing.measure.file_graph import FileGraph
@@ -24,8 +24,8 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
     Args:
         model: A Keras model with defined inputs; None in a shape other than the batch is refused.
         settings: The number format. int8 files take and give int8.
-        calibration: Inputs that set the ranges of activations (int8): float32 of shape (n, *input_shape), or a dict
-            of them by input name.
+        calibration: Inputs that set the ranges of activations (int8): float32 of shape (n, *input_shape); for several
+            inputs a list of them in the model's order, or a dict by input name.
 
     Returns:
         The .tflite file. Equal arguments give equal bytes.
@@ -43,6 +43,11 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
             hint="pip install 'penjing[compress]'",
         ) from error
 
+    if settings.mode not in get_args(get_type_hints(ExportSettings)["mode"]):
+        raise UsageError(
+            f"unknown number format '{settings.mode}'",
+            hint=did_you_mean(settings.mode, get_args(get_type_hints(ExportSettings)["mode"])),
+        )
     specs = _input_specs(model)
     if settings.mode == "int8":
         calibration = check_calibration(specs, calibration)
@@ -55,19 +60,23 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
                 why="a layer repeats its work in a way that the file can only write as a loop",
                 hint="write the loop out (unroll=True), or choose mode = 'dynamic'",
             )
-    return strip_names(_convert(tf, model, specs, settings, calibration))
+    return strip_names(_convert(tf, model, specs, settings, calibration), list(specs) if len(specs) > 1 else [])
 
 
 def _convert(
     tf: Any, model: Any, specs: dict[str, tuple[tuple[int, ...], str]], settings: ExportSettings, calibration: Any
 ) -> bytes:
-    names = list(specs)
+    import keras
+
+    structure = _input_structure(model)
 
     def run(*values: Any) -> Any:
-        inputs = values[0] if len(values) == 1 else dict(zip(names, values, strict=True))
-        return model(inputs, training=False)
+        return model(keras.tree.pack_sequence_as(structure, values), training=False)
 
-    signature = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in specs.items()]
+    # Numbered, so that the converter's order of inputs can be checked and odd names do no harm.
+    signature = [
+        tf.TensorSpec(shape, dtype, name=f"input_{number:03d}") for number, (shape, dtype) in enumerate(specs.values())
+    ]
     function = tf.function(run, input_signature=signature, autograph=False)
     failure: Exception | None = None
     content = b""
@@ -110,9 +119,17 @@ def _configure(converter: Any, settings: ExportSettings, calibration: dict[str, 
 
 
 def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape (batch 1) and dtype of each input, by name, in the model's order."""
+    """Shape (batch 1) and dtype of each input, by name, in the model's order.
+
+    A model that was built with a dict takes its inputs by the dict's keys, any other by their tensors' names.
+    """
+    inputs = getattr(model, "inputs", None) or []  # a subclassed model has none
+    names = [tensor.name or f"input_{index}" for index, tensor in enumerate(inputs)]
+    structure = _input_structure(model) if inputs else None
+    if isinstance(structure, dict):
+        names = [next(key for key, value in structure.items() if value is tensor) for tensor in inputs]
     specs = {}
-    for index, tensor in enumerate(model.inputs):
+    for name, tensor in zip(names, inputs, strict=True):
         shape = tuple(tensor.shape)
         if any(size is None for size in shape[1:]):
             raise ModelError(
@@ -120,7 +137,6 @@ def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
                 why="a file for a device needs fixed sizes",
                 hint="build the model with keras.Input(shape=...) whose sizes are all given",
             )
-        name = re.sub(r"[^A-Za-z0-9_]", "_", tensor.name or f"input_{index}")
         specs[name] = ((1, *shape[1:]), str(tensor.dtype))
     if not specs:
         raise ModelError(
@@ -129,6 +145,14 @@ def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
             hint="wrap it: x = keras.Input(shape=...); keras.Model(x, model(x))",
         )
     return specs
+
+
+def _input_structure(model: Any) -> Any:
+    """What the model was built with: one tensor, a list or a dict of them. A Sequential model has one tensor, which it
+    does not always tell by `input`."""
+    import keras
+
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def check_calibration(specs: dict[str, tuple[tuple[int, ...], str]], calibration: Any) -> dict[str, np.ndarray]:
@@ -143,11 +167,23 @@ def check_calibration(specs: dict[str, tuple[tuple[int, ...], str]], calibration
             why="the ranges of activations come from real inputs",
             hint="pass training examples as `calibration`",
         )
-    given = calibration if isinstance(calibration, dict) else {next(iter(specs)): calibration}
+    if isinstance(calibration, dict):
+        given = list(calibration.values())
+    else:
+        given = list(calibration) if isinstance(calibration, (list, tuple)) else [calibration]
     if len(given) != len(specs):
         raise DataError(f"the model has {len(specs)} inputs, calibration data has {len(given)}")
+    if isinstance(calibration, dict) and len(specs) > 1:
+        if set(calibration) != set(specs):
+            raise DataError(
+                "calibration data does not name the model's inputs",
+                why=f"it has {', '.join(map(str, calibration))}; the model takes {', '.join(specs)}",
+            )
+        given = [calibration[name] for name in specs]
+    if len({len(values) for values in given}) > 1:
+        raise DataError("calibration data has different numbers of examples for its inputs")
     arrays = {}
-    for (name, (shape, dtype)), values in zip(specs.items(), given.values(), strict=True):
+    for (name, (shape, dtype)), values in zip(specs.items(), given, strict=True):
         array = np.asarray(values, dtype)
         if array.shape[1:] != shape[1:] or len(array) == 0:
             raise DataError(

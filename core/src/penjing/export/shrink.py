@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
+from penjing.errors import ModelError
 
-def strip_names(content: bytes) -> bytes:
+
+def strip_names(content: bytes, input_names: Sequence[str] = ()) -> bytes:
     """The same network without tensor names, subgraph names, description, metadata and unused buffers.
 
-    Kernels find tensors by number; names of inputs and outputs are given again by the bundle's manifest. Signatures
-    go as well: a file with one subgraph is run by its inputs and outputs.
+    Kernels find tensors by number. Signatures go as well: a file with one subgraph is run by its inputs and outputs.
+
+    Args:
+        content: A .tflite file.
+        input_names: Names to give to the inputs, in the order of the signature's numbers; none for a single input,
+            which cannot be mistaken for another.
     """
     model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
+    numbers = [_number(model.subgraphs[0].tensors[index].name) for index in model.subgraphs[0].inputs]
     for subgraph in model.subgraphs:
         subgraph.name = None
         for tensor in subgraph.tensors:
@@ -25,6 +34,7 @@ def strip_names(content: bytes) -> bytes:
                 tensor.quantization.max = None
                 if tensor.quantization.scale is None or len(tensor.quantization.scale) == 0:
                     tensor.quantization = None
+    _name_inputs(model.subgraphs[0], numbers, input_names)
     model.description = None
     model.signatureDefs = None
     model.metadata = None
@@ -33,6 +43,26 @@ def strip_names(content: bytes) -> bytes:
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _number(name: bytes | str | None) -> int | None:
+    """The number in the name that `to_litert` gave to an input: 'input_002:0' is 2."""
+    found = re.search(r"input_(\d{3})", (name.decode() if isinstance(name, bytes) else name) or "")
+    return int(found[1]) if found else None
+
+
+def _name_inputs(subgraph: Any, numbers: Sequence[int | None], names: Sequence[str]) -> None:
+    if not names:
+        return
+    if sorted(number for number in numbers if number is not None) != list(range(len(names))):
+        raise ModelError(
+            "the converter lost track of the model's inputs",
+            why=f"the model has {len(names)}, the file numbers them {list(numbers)}",
+            hint="an input that the outputs do not depend on can be left out of the model",
+        )
+    for index, number in zip(subgraph.inputs, numbers, strict=True):
+        assert number is not None
+        subgraph.tensors[index].name = names[number]
 
 
 def _drop_unused_buffers(model: Any) -> None:

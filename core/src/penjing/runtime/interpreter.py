@@ -71,13 +71,15 @@ class LiteRTModel:
         """Outputs in real units.
 
         Args:
-            x: float32 of shape (n, *input_shape), or a dict or list of them in the order of the inputs.
+            x: Real numbers of shape (n, *input_shape); for a file with several inputs a list of such arrays in
+                their order, or a dict by their names. An array of the input's own integer type (int8, say) is taken
+                as quantized already.
 
         Returns:
             float32 of shape (n, *output_shape), or a tuple of them where the file has several outputs.
 
         Raises:
-            DataError: The shape does not fit, or a value is not finite.
+            DataError: The shape does not fit, a value is not finite or no number, or a name is not known.
         """
         raw = self.predict_raw(x)
         outputs = raw if isinstance(raw, tuple) else (raw,)
@@ -86,12 +88,7 @@ class LiteRTModel:
 
     def predict_raw(self, x: Any) -> Any:
         """Outputs as the file emits them: int8 for a quantized file. Arguments as in `predict`."""
-        given = list(x.values()) if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else [x]
-        if len(given) != len(self.inputs):
-            raise DataError(f"the file has {len(self.inputs)} inputs, {len(given)} were given")
-        quantized = [
-            quantize(self._checked(values, info), info) for values, info in zip(given, self.inputs, strict=True)
-        ]
+        quantized = self.quantized_inputs(x)
         count = len(quantized[0])
         results: list[np.ndarray] = [np.empty((count, *info.shape[1:]), info.dtype) for info in self.outputs]
         for index in range(count):
@@ -102,14 +99,40 @@ class LiteRTModel:
                 result[index] = self._interpreter.get_tensor(number)[0]
         return tuple(results) if len(results) > 1 else results[0]
 
+    def quantized_inputs(self, x: Any) -> list[np.ndarray]:
+        """What the file itself takes for `x`: one array per input, in its order and type. Arguments as in `predict`."""
+        arrays = [self._checked(values, info) for values, info in zip(self._in_order(x), self.inputs, strict=True)]
+        if len({len(array) for array in arrays}) > 1:
+            raise DataError(
+                "the inputs have different numbers of examples", why=", ".join(str(len(array)) for array in arrays)
+            )
+        return [quantize(array, info) for array, info in zip(arrays, self.inputs, strict=True)]
+
     def invoke(self) -> None:
         """Run once on whatever the inputs hold; for timing."""
         self._interpreter.invoke()
 
+    def _in_order(self, x: Any) -> list[Any]:
+        given = list(x.values()) if isinstance(x, dict) else list(x) if isinstance(x, (list, tuple)) else [x]
+        if len(given) != len(self.inputs):
+            raise DataError(f"the file has {len(self.inputs)} inputs, {len(given)} were given")
+        names = [info.name for info in self.inputs]
+        if not isinstance(x, dict) or len(x) == 1 or not all(names):
+            return given
+        if set(x) != set(names):
+            raise DataError(
+                f"the file has no inputs {sorted(map(str, set(x) - set(names)))}",
+                why="its inputs are " + ", ".join(names),
+                hint="give a dict with these names, or a list in this order",
+            )
+        return [x[name] for name in names]
+
     @staticmethod
     def _checked(values: Any, info: TensorInfo) -> np.ndarray:
         array = np.asarray(values)
-        if array.shape[1:] != info.shape[1:]:
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"the input holds {array.dtype}, which are no numbers")
+        if array.ndim != len(info.shape) or array.shape[1:] != info.shape[1:]:
             raise DataError(
                 f"the input has shape {array.shape}",
                 why=f"the file takes (n, {', '.join(map(str, info.shape[1:]))})",
@@ -121,9 +144,19 @@ class LiteRTModel:
 
 def quantize(values: np.ndarray, info: TensorInfo) -> np.ndarray:
     """Real numbers as the tensor's integers: round(x / scale) + zero_point, clipped; halves away from zero as in
-    LiteRT's QUANTIZE. A tensor that is not quantized only changes its type."""
-    if not info.scale or np.issubdtype(values.dtype, np.integer):
-        return values.astype(info.dtype)
+    LiteRT's QUANTIZE. Numbers of the tensor's own type are integers of it already and stay. A tensor that is not
+    quantized only changes its type.
+
+    Raises:
+        DataError: A number does not fit into the type of a tensor that is not quantized.
+    """
+    if values.dtype == info.dtype:
+        return values
+    if not info.scale:
+        converted = values.astype(info.dtype)
+        if np.issubdtype(info.dtype, np.integer) and not np.array_equal(converted, values):
+            raise DataError(f"the input holds numbers that are not {info.dtype}")
+        return converted
     limits = np.iinfo(info.dtype)
     steps = values.astype(np.float32) / np.float32(info.scale)
     rounded = np.trunc(steps + np.copysign(np.float32(0.5), steps)) + info.zero_point

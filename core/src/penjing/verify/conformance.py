@@ -13,7 +13,7 @@ from penjing.contract import Task
 from penjing.errors import MissingExtraError, ModelError
 from penjing.measure.tflm import run_tflm
 from penjing.metrics import decisions
-from penjing.runtime.interpreter import LiteRTModel, TensorInfo, dequantize, quantize
+from penjing.runtime.interpreter import LiteRTModel, TensorInfo, dequantize
 
 DECIDING_TASKS = ("classification", "binary", "ordinal", "multilabel", "ranking")
 
@@ -24,8 +24,10 @@ class Agreement:
 
     runtimes: tuple[str, str]
     n: int
+    """Inputs that both answered: TFLM is slow and may not come to the end."""
     equal_decisions: float | None
-    """Share of inputs with the same decision (largest score, or above 0.5); None for tasks without decisions."""
+    """Share of inputs with the same decision: the largest score; for a single score, or each of several labels,
+    whether it is above 0.5. None for tasks without decisions."""
     largest_steps: float
     """Largest difference of an output in steps of the file's output scale; of float32 files in units of 2^-24 of the
     largest output."""
@@ -89,36 +91,36 @@ def check_conformance(
     except ModelError as error:
         missing["XNNPACK"] = error.why or error.what
     try:
-        answered, why = run_tflm(content, _quantized_inputs(reference, x))
+        answered, why = run_tflm(content, reference.quantized_inputs(x))
         if answered is None:
             missing["TFLM"] = why
         else:
-            outputs["TFLM"] = dequantize(answered, info).reshape(outputs["LiteRT reference"].shape)
+            outputs["TFLM"] = dequantize(answered, info).reshape(-1, *info.shape[1:])
     except MissingExtraError as error:
         missing["TFLM"] = f"{error.what}; {error.hint}"
     step = _step(info, outputs["LiteRT reference"])
-    pairs = tuple(
-        _agreement(first, second, outputs, step, task in DECIDING_TASKS) for first, second in combinations(outputs, 2)
-    )
+    pairs = tuple(_agreement(first, second, outputs, step, task) for first, second in combinations(outputs, 2))
     return Conformance(pairs=pairs, missing=missing, step=step)
 
 
-def _agreement(first: str, second: str, outputs: Mapping[str, np.ndarray], step: float, decides: bool) -> Agreement:
-    a, b = outputs[first], outputs[second]
+def _agreement(first: str, second: str, outputs: Mapping[str, np.ndarray], step: float, task: Task) -> Agreement:
+    n = min(len(outputs[first]), len(outputs[second]))
+    a, b = outputs[first][:n], outputs[second][:n]
     return Agreement(
         runtimes=(first, second),
-        n=len(a),
-        equal_decisions=float(np.mean(decisions(a) == decisions(b))) if decides else None,
+        n=n,
+        equal_decisions=_equal_decisions(a, b, task) if task in DECIDING_TASKS and n else None,
         largest_steps=round(float(np.max(np.abs(a - b))) / step, 3) if a.size else 0.0,
     )
+
+
+def _equal_decisions(a: np.ndarray, b: np.ndarray, task: Task) -> float:
+    if task == "multilabel":
+        return float(np.mean(((a > 0.5) == (b > 0.5)).reshape(len(a), -1).all(axis=1)))
+    return float(np.mean(decisions(a) == decisions(b)))
 
 
 def _step(info: TensorInfo, outputs: np.ndarray) -> float:
     if info.scale:
         return info.scale
     return float(np.max(np.abs(outputs), initial=1e-30)) * 2.0**-24
-
-
-def _quantized_inputs(model: LiteRTModel, x: Any) -> list[np.ndarray]:
-    given = list(x.values()) if isinstance(x, dict) else [x]
-    return [quantize(np.asarray(values), info) for values, info in zip(given, model.inputs, strict=True)]
