@@ -143,7 +143,8 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end
             f"{sum(label not in (*words, SILENCE) for label in known.values()):,} clips of other words are _unknown_"
         )
     parts, groups = _parts(clips, classes, request.seed, notes)
-    waveforms, ids, background = clips.waveforms, list(clips.ids), clips.background
+    waveforms, ids, background, sha256 = clips.waveforms, list(clips.ids), clips.background, clips.sha256
+    del clips  # its waveforms need not stay while copies are made
     if words and SILENCE not in classes:
         spoken = {part: round(float(np.sum(parts[classes != UNKNOWN] == part)) / len(words)) for part in PARTS}
         silence = cut_silence(background, length=front_end.clip_samples, counts=spoken, seed=request.seed)
@@ -176,7 +177,7 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end
         background=background,
         front_end=front_end,
         source=path.resolve().name,
-        sha256=clips.sha256,
+        sha256=sha256,
         synthetic=False,
         notes=tuple(notes),
         slices={},
