@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from penjing.bundle.exchange import exchange
 from penjing.errors import RunFolderError
 
 
@@ -51,30 +52,27 @@ def write_json_atomically(path: Path, document: Any) -> None:
 
 
 def replace_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make a folder hold exactly the given files. An existing folder stays until the new one is complete.
+    """Make a folder hold exactly the given files. An existing folder stays until the new one is complete, and where
+    the system can swap folders no moment shows it missing. What a link points to is replaced, not the link.
 
     Args:
         files: Content by name; names are plain file names.
 
     Raises:
-        RunFolderError: The parent folder cannot be written.
+        RunFolderError: The parent folder cannot be written, or a file stands where the folder should.
     """
     try:
+        folder = folder.resolve()
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"{folder.name} is a file")
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
         try:
             os.chmod(scratch, 0o777 & ~_umask())
             for name, content in files.items():
                 write_bytes_atomically(scratch / name, content)
-            old = None
-            if folder.exists():
-                # Two renames: between them the folder is missing, never half-written.
-                old = folder.parent / f".{folder.name}.old-{os.getpid()}"
-                os.replace(folder, old)
-            os.replace(scratch, folder)
+            _put_in_place(scratch, folder)
             _sync_folder(folder.parent)
-            if old is not None:
-                shutil.rmtree(old, ignore_errors=True)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -85,6 +83,25 @@ def replace_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
             why=str(error),
             hint="check that its parent is writable and the disk has room",
         ) from error
+
+
+def _put_in_place(scratch: Path, folder: Path) -> None:
+    """Give the complete folder its name; the old one goes."""
+    if not folder.exists():
+        os.replace(scratch, folder)
+        return
+    if exchange(scratch, folder):
+        shutil.rmtree(scratch, ignore_errors=True)
+        return
+    # Two renames: between them the folder is missing, never half-written.
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
+    os.replace(folder, old)
+    try:
+        os.replace(scratch, folder)
+    except BaseException:
+        os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

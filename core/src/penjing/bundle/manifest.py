@@ -12,7 +12,8 @@ MANIFEST_FILE = "bundle.json"
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # "constants" leaves NaN in a free field for the JSON writer to refuse; else it would turn into null in silence.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
 
 
 class FileEntry(_Strict):

@@ -43,9 +43,18 @@ def write_bundle(
         extra_files: More files by plain name.
 
     Raises:
-        BundleError: A field or file name is not valid.
+        BundleError: A field or file name is not valid, or the folder holds something else than a bundle.
         RunFolderError: The folder cannot be written.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST_FILE).is_file():
+        raise BundleError(
+            "the folder holds something else than a bundle",
+            where=str(folder),
+            why="writing a bundle replaces the whole folder",
+            hint="give a folder that is new or empty, or one with an older bundle",
+        )
+    if "files" in fields:
+        raise BundleError("the manifest's `files` follow from the files", where=str(folder))
     files = {MODEL_FILE: model, **(extra_files or {})}
     for name in files:
         if not _PLAIN_NAME.match(name) or name == MANIFEST_FILE:
@@ -58,7 +67,15 @@ def write_bundle(
         manifest = Manifest(files=entries, **fields)
     except ValidationError as error:
         raise BundleError("the bundle's manifest is not valid", where=str(folder), why=_reasons(error)) from error
-    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:  # pydantic's serialization error is one
+        raise BundleError(
+            "the bundle's manifest cannot be written as JSON",
+            where=str(folder),
+            why=str(error),
+            hint="preprocessing and settings hold text, finite numbers, lists and dicts only",
+        ) from error
     replace_folder_atomically(folder, {**files, MANIFEST_FILE: (text + "\n").encode()})
     return manifest
 
@@ -113,11 +130,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError("there is no bundle", where=str(folder), hint="a bundle is a folder with bundle.json")
     raw = _read(path, MAX_MANIFEST_BYTES)
     try:
-        document = json.loads(raw)
+        document = json.loads(raw, parse_constant=_no_json)
     except (ValueError, RecursionError) as error:
         raise BundleError("bundle.json is not valid JSON", where=str(path), why=str(error)) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise BundleError(
             f"bundle.json has schema version {version!r}",
             where=str(path),
@@ -145,6 +162,10 @@ def _read(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise BundleError(f"a file of the bundle is larger than {limit:,} bytes", where=str(path))
     return content
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def _reasons(error: ValidationError) -> str:
