@@ -52,7 +52,23 @@ class Tensor:
 
     @property
     def values(self) -> np.ndarray:
-        """The constant as an array of its shape; int4 unpacked to int8."""
+        """The constant as an array of its shape; int4 unpacked to int8.
+
+        Raises:
+            ModelError: The file gives it another number of bytes than its shape has.
+        """
+        try:
+            return self._values()
+        except (ValueError, TypeError) as error:
+            raise ModelError(
+                f"tensor {self.index} cannot be read",
+                why=f"{len(self.data):,} bytes for shape {self.shape} of {self.dtype}",
+                hint="the file is damaged, or holds its weights in a packed form",
+            ) from error
+
+    def _values(self) -> np.ndarray:
+        if min(self.shape, default=0) < 0:  # numpy would take it for "whatever is left"
+            raise ValueError("a size is negative")
         if self.dtype == "int4":
             packed = np.frombuffer(self.data, np.uint8)
             nibbles = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1).astype(np.int8)
@@ -103,9 +119,12 @@ class FileGraph:
 
         try:
             model = schema.ModelT.InitFromPackedBuf(content, 0)
-            subgraphs = tuple(_subgraph(graph, model, schema) for graph in model.subgraphs)
+            buffers = [_content(buffer) for buffer in model.buffers]
+            subgraphs = tuple(_subgraph(graph, model, buffers, schema) for graph in model.subgraphs)
             if not subgraphs:
                 raise ValueError("it holds no graph")
+            if sum(map(len, buffers)) > len(content):
+                raise ValueError("its weights lie one upon the other")
         # Damaged offsets make the reader fail in any of these ways.
         except (
             ValueError,
@@ -180,14 +199,22 @@ def _damaged(error: Exception) -> ModelError:
     )
 
 
-def _subgraph(graph: Any, model: Any, schema: Any) -> Subgraph:
+def _content(buffer: Any) -> bytes:
+    return b"" if buffer.data is None else bytes(np.asarray(buffer.data, np.uint8))
+
+
+def _numbers(values: Any, tensors: int) -> tuple[int, ...]:
+    """Tensor numbers, which must exist; -1 is an input that is left out."""
+    numbers = tuple(int(number) for number in _sequence(values))
+    if any(not -1 <= number < tensors for number in numbers):
+        raise ValueError(f"it speaks of tensors {numbers}, and has {tensors}")
+    return numbers
+
+
+def _subgraph(graph: Any, model: Any, buffers: list[bytes], schema: Any) -> Subgraph:
     types = {value: name for name, value in vars(schema.TensorType).items() if name.isupper()}
-    buffers: dict[int, bytes] = {}
     tensors = []
     for index, tensor in enumerate(graph.tensors):
-        if tensor.buffer not in buffers:
-            data = model.buffers[tensor.buffer].data
-            buffers[tensor.buffer] = b"" if data is None else bytes(np.asarray(data, np.uint8))
         quantization = tensor.quantization
         kind = types[tensor.type]
         tensors.append(
@@ -211,16 +238,16 @@ def _subgraph(graph: Any, model: Any, schema: Any) -> Subgraph:
         operators.append(
             Operator(
                 name=name,
-                inputs=tuple(int(i) for i in _sequence(operator.inputs)),
-                outputs=tuple(int(i) for i in _sequence(operator.outputs)),
+                inputs=_numbers(operator.inputs, len(tensors)),
+                outputs=_numbers(operator.outputs, len(tensors)),
                 options=_options(operator.builtinOptions),
             )
         )
     return Subgraph(
         tensors=tuple(tensors),
         operators=tuple(operators),
-        inputs=tuple(int(i) for i in _sequence(graph.inputs)),
-        outputs=tuple(int(i) for i in _sequence(graph.outputs)),
+        inputs=_numbers(graph.inputs, len(tensors)),
+        outputs=_numbers(graph.outputs, len(tensors)),
     )
 
 

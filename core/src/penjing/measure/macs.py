@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from penjing.errors import ModelError
 from penjing.measure.file_graph import FileGraph, Operator, Subgraph
 
 
@@ -24,10 +25,23 @@ class MacCount:
 
 
 def count_macs(graph: FileGraph) -> MacCount:
-    """Count the MACs of a file. Bodies of control flow are counted once: a file does not say how often they run."""
-    counts = [
-        (operator.name, _macs(operator, subgraph)) for subgraph in graph.subgraphs for operator in subgraph.operators
-    ]
+    """Count the MACs of a file. Bodies of control flow are counted once: a file does not say how often they run.
+
+    Raises:
+        ModelError: An operator lacks an input, or one has fewer dimensions than the format asks for.
+    """
+    counts = []
+    for subgraph in graph.subgraphs:
+        for number, operator in enumerate(subgraph.operators):
+            try:
+                counts.append((operator.name, _macs(operator, subgraph)))
+            except IndexError as error:
+                raise ModelError(
+                    "the .tflite file is damaged",
+                    where=f"operator {number}, {operator.name}",
+                    why="its inputs are not those that the format asks for",
+                    hint="write or download it again",
+                ) from error
     counted = tuple((name, macs) for name, macs in counts if macs)
     loops = any(operator.name == "WHILE" for subgraph in graph.subgraphs for operator in subgraph.operators)
     return MacCount(total=sum(macs for _, macs in counted), by_operator=counted, is_complete=not loops)

@@ -16,6 +16,8 @@ from penjing.verify.statistics import Interval, MetricFunction, paired_differenc
 
 SMALLEST_SLICE = 20
 """Examples below which a slice is shown but not judged."""
+RESAMPLES_A_SLICE = 40
+"""Twice what the first hurdle needs at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,9 @@ def audit_slices(
 ) -> tuple[SliceAudit, ...]:
     """Audit every value of every slice column.
 
+    With many slices Holm's first hurdle is low (0.05 / slices), and a chance is no smaller than 1 / (resamples + 1). A
+    slice that loses in every resample is drawn again, often enough that the hurdle can be passed.
+
     Args:
         metric: (targets, outputs) -> float.
         targets: Shape (n, ...); `reference` and `compressed` are the outputs of both models.
@@ -54,6 +59,11 @@ def audit_slices(
     targets = np.asarray(targets)
     reference, compressed = np.asarray(reference), np.asarray(compressed)
     rows: list[tuple[SliceAudit, float | None]] = []
+    judged = sum(
+        int(np.count_nonzero(np.unique(np.asarray(column).astype(str), return_counts=True)[1] >= SMALLEST_SLICE))
+        for column in slices.values()
+    )
+    many = RESAMPLES_A_SLICE * judged
     for name, column in slices.items():
         column = np.asarray(column).astype(str)
         for value in np.unique(column):
@@ -61,15 +71,10 @@ def audit_slices(
             small = len(chosen) < SMALLEST_SLICE
             difference, chance = None, None
             if not small:
-                difference, chance = _difference(
-                    metric,
-                    targets[chosen],
-                    reference[chosen],
-                    compressed[chosen],
-                    higher_is_better,
-                    resamples,
-                    seed,
-                )
+                outputs = (targets[chosen], reference[chosen], compressed[chosen])
+                difference, chance = _difference(metric, *outputs, higher_is_better, resamples, seed)
+                if many > resamples and chance <= 1 / resamples:
+                    difference, chance = _difference(metric, *outputs, higher_is_better, many, seed)
             row = SliceAudit(
                 slice=name,
                 value=str(value),
