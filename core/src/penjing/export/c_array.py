@@ -20,11 +20,14 @@ def write_c_array(bundle: Any, folder: Path) -> Sequence[Path]:
         folder: Where the two files go.
     """
     name = re.sub(r"[^a-z0-9]", "_", bundle.manifest.domain.lower())
+    if not name[:1].isalpha():  # an identifier of C cannot begin with a digit
+        name = f"penjing_{name}"
     guard = f"PENJING_{name.upper()}_MODEL_H_"
     labels = bundle.labels
     header = "\n".join(
         [
-            f"// {bundle.manifest.domain}, recipe '{bundle.manifest.name}'. Written by penjing.",
+            # On one line whatever the manifest says: the next line would be code.
+            "// " + " ".join(f"{bundle.manifest.domain}, recipe '{bundle.manifest.name}'. Written by penjing.".split()),
             f"#ifndef {guard}",
             f"#define {guard}",
             "",
@@ -64,4 +67,6 @@ def write_c_array(bundle: Any, folder: Path) -> Sequence[Path]:
 
 
 def _escaped(label: str) -> str:
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    """As C reads it. Question marks too: before C++17 '??/' is another way to write a backslash."""
+    escapes = {"\\": "\\\\", '"': '\\"', "?": "\\?", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return "".join(escapes.get(letter, letter) for letter in label)
