@@ -10,7 +10,7 @@ import click
 
 from penjing.commands.output import print_json
 from penjing.commands.session import load_host, make_reporter
-from penjing.errors import UsageError, did_you_mean
+from penjing.errors import PenjingError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from penjing.contract import Domain
@@ -34,7 +34,12 @@ class DomainGroup(click.Group):
         if cmd_name == "predict":
             from penjing.commands.predict import predict_command
 
-            return predict_command(self.name, load_host(ctx).domain(self.name))
+            try:
+                return predict_command(self.name, load_host(ctx).domain(self.name))
+            except PenjingError:
+                if ctx.resilient_parsing:
+                    return None  # a shell that completes wants names, not what is wrong with the plugin
+                raise
         return {
             "run": _run,
             "data": _data,

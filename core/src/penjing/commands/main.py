@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
 import traceback
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
 from penjing import __version__
-from penjing.commands.output import print_error
+from penjing.commands.output import print_error, stdout_for_documents
+from penjing.commands.session import load_host, no_plugins
 from penjing.errors import PenjingError, UsageError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -29,6 +33,10 @@ VERBS: dict[str, tuple[str, str]] = {
 """Verbs with their import strings and help, so that help imports none of them."""
 
 EXIT_UNEXPECTED = 70
+EXIT_INTERRUPTED = 130
+_RESUMABLE = frozenset({"run", "train", "compress"})
+_NO_DOCUMENT = frozenset({"-h", "--help", "--version"})
+_COMPLETION_VARIABLE = "_PENJING_COMPLETE"
 
 
 class PenjingGroup(click.Group):
@@ -44,22 +52,24 @@ class PenjingGroup(click.Group):
             return command
         from penjing.commands.domain import domain_group
 
-        return domain_group(cmd_name, _no_plugins(ctx))
+        return domain_group(cmd_name, no_plugins(ctx))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in VERBS and name not in _domain_summaries(ctx):
+        known_by_name = name in VERBS or name in _domain_summaries(ctx) or name.startswith("-")
+        if not known_by_name and not ctx.resilient_parsing:
             # A domain whose distribution lacks the keyword is found by loading the plugins.
-            from penjing.host import PluginHost
-
-            host = PluginHost.discover(no_plugins=_no_plugins(ctx))
+            host = load_host(ctx)
             try:
                 host.domain(name)  # a broken or contested one says what is wrong with it
-            except UsageError:
+            except UsageError as error:
                 known = [*VERBS, *_domain_summaries(ctx), *host.domains]
-                ctx.fail(f"there is no command or domain '{name}'; {did_you_mean(name, known)}")
+                hint = did_you_mean(name, known)
+                if no_plugins(ctx):
+                    hint = f"{hint} (--no-plugins leaves only penjing's own commands)"
+                raise UsageError(f"there is no command or domain '{name}'", why=error.why, hint=hint) from None
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,22 +81,24 @@ class PenjingGroup(click.Group):
             with formatter.section("Domains"):
                 formatter.write_dl(list(domains.items()))
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        arguments = list(kwargs.get("args") or sys.argv[1:])
-        as_json, debug = "--json" in arguments, "--debug" in arguments
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
+        arguments = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in arguments and _NO_DOCUMENT.isdisjoint(arguments)
+        debug = "--debug" in arguments
         kwargs["standalone_mode"] = False
+        if _COMPLETION_VARIABLE in os.environ:
+            logging.disable()  # a broken plugin's warning would stand in the middle of what is being typed
         try:
-            result = super().main(*args, **kwargs)
+            with stdout_for_documents() if as_json else contextlib.nullcontext():
+                result = super().main(arguments, *rest, **kwargs)
             sys.exit(result if isinstance(result, int) else 0)
         except PenjingError as error:
             if debug:
                 traceback.print_exc()
             print_error(error, as_json=as_json)
             sys.exit(error.exit_code)
-        except click.exceptions.Abort:
-            _interrupted()
-        except KeyboardInterrupt:
-            _interrupted()
+        except (click.exceptions.Abort, KeyboardInterrupt):
+            _interrupted(arguments, as_json)
         except click.ClickException as error:
             if as_json:
                 print_error(UsageError(error.format_message()), as_json=True)
@@ -97,40 +109,46 @@ class PenjingGroup(click.Group):
             # The reader of stdout (head, less) has gone: nothing more to say.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-        except Exception:
-            if debug:
-                raise
-            _unexpected()
+        except Exception as error:
+            _unexpected(error, as_json, debug)
 
 
-def _interrupted() -> None:
-    print("\ninterrupted; the same command with --resume goes on from here", file=sys.stderr)
-    sys.exit(130)
+def _interrupted(arguments: Sequence[str], as_json: bool) -> NoReturn:
+    resumable = not _RESUMABLE.isdisjoint(arguments)
+    print_error(
+        PenjingError("interrupted", hint="the same command with --resume goes on from here" if resumable else None),
+        as_json=as_json,
+    )
+    sys.exit(EXIT_INTERRUPTED)
 
 
-def _unexpected() -> None:
-    kind, error, _ = sys.exc_info()
-    handle, name = tempfile.mkstemp(prefix="penjing-", suffix=".log")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(traceback.format_exc())
+def _unexpected(error: Exception, as_json: bool, debug: bool) -> NoReturn:
+    """One honest line, and the traceback where it can be found."""
+    text = "".join(traceback.format_exception(error))
+    where = None
+    if debug:
+        sys.stderr.write(text)
+    else:
+        try:
+            handle, name = tempfile.mkstemp(prefix="penjing-", suffix=".log")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            where = f"the traceback is in {name}"
+        except OSError:  # no place for temporary files: then it is shown
+            sys.stderr.write(text)
     summary = str(error).splitlines()[0] if str(error) else ""
-    print(
-        f"error: a mistake in penjing or a plugin: {kind.__name__ if kind else ''}: {summary}\n"
-        f"  where: the traceback is in {name}\n"
-        "  try:   report it with that file; --debug shows it here",
-        file=sys.stderr,
+    hint = "report it with that file; --debug before the command shows it here" if where else "report it"
+    print_error(
+        PenjingError(f"a mistake in penjing or a plugin: {type(error).__name__}: {summary}", where=where, hint=hint),
+        as_json=as_json,
     )
     sys.exit(EXIT_UNEXPECTED)
-
-
-def _no_plugins(ctx: click.Context) -> bool:
-    return bool(ctx.params.get("no_plugins"))
 
 
 def _domain_summaries(ctx: click.Context) -> dict[str, str]:
     from penjing.host.discovery import domain_entries
 
-    return {entry.source.entry_point: entry.summary for entry in domain_entries(_no_plugins(ctx))}
+    return {entry.source.entry_point: entry.summary for entry in domain_entries(no_plugins(ctx))}
 
 
 @click.group(
@@ -144,8 +162,6 @@ def _domain_summaries(ctx: click.Context) -> dict[str, str]:
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(no_plugins: bool, debug: bool) -> None:
     """Small AI models that people can trust: prune, quantize, distil, and check the file that comes out."""
-    import logging
-
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s")
     if debug:
         for noisy in ("h5py", "matplotlib", "tensorflow", "absl"):

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, TextIO
 
 from penjing.errors import PenjingError
 
+_documents: list[TextIO] = []
+"""Where documents go while stdout is kept for them."""
+
+
+@contextlib.contextmanager
+def stdout_for_documents() -> Iterator[None]:
+    """Under --json: whatever else is printed, by a plugin or a library, goes to stderr."""
+    _documents.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _documents.pop()
+
 
 def print_json(document: Any) -> None:
-    """The one document on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """The one document on stdout. Figures that JSON does not know (NaN, infinity) become null."""
+    text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+    print(text, file=_documents[-1] if _documents else sys.stdout, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of what plugins hand over, numpy's numbers and arrays among them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return [_plain(inner) for inner in value]
+    return str(value)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:

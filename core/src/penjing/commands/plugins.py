@@ -22,7 +22,7 @@ def plugins() -> None:
 @click.pass_context
 def list_plugins(ctx: click.Context, as_json: bool) -> None:
     """Every plugin with its version, status and what it contributes."""
-    statuses = load_host(ctx).plugins
+    statuses = load_host(ctx, log_problems=False).plugins
     if as_json:
         print_json([_document(status) for status in statuses])
         return
@@ -51,7 +51,7 @@ def list_plugins(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def info(ctx: click.Context, name: str, as_json: bool) -> None:
     """All about one plugin, by the name of its distribution or entry point."""
-    statuses = load_host(ctx).plugins
+    statuses = load_host(ctx, log_problems=False).plugins
     found = [s for s in statuses if name in (s.source.distribution, s.source.entry_point)]
     if not found:
         names = [s.source.distribution for s in statuses] + [s.source.entry_point for s in statuses]

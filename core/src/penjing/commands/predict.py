@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import click
 from penjing.commands.output import print_json, print_table
 from penjing.commands.session import load_host
 from penjing.contract import Domain, PredictRequest
-from penjing.errors import PluginError, UsageError
-from penjing.host import Contribution
+from penjing.errors import PenjingError, PluginError, UsageError
+from penjing.host import Contribution, PluginSource
 
 _TYPES = {"text": str, "integer": int, "number": float, "path": click.Path(path_type=Path)}
 
@@ -43,7 +44,7 @@ def predict_command(name: str, domain: Contribution[Domain]) -> click.Command:
     return click.Command(
         "predict",
         params=parameters,
-        callback=lambda **options: _predict(name, **options),
+        callback=lambda inputs, bundle, as_json, **options: _predict(name, inputs, bundle, as_json, options),
         help="Run a bundle on your input. Needs no TensorFlow.",
         epilog=f"Example: penjing {name} predict INPUT --bundle runs/demo/bundle",
     )
@@ -56,7 +57,7 @@ def _predict(
     inputs: tuple[str, ...],
     bundle: Path | None,
     as_json: bool,
-    **options: Any,
+    options: Mapping[str, Any],
 ) -> None:
     from penjing.runtime import load_bundle
 
@@ -72,7 +73,7 @@ def _predict(
             where=str(loaded.folder),
             hint=f"penjing {loaded.manifest.domain} predict",
         )
-    rows = list(function(PredictRequest(bundle=loaded, inputs=inputs, options=options)))
+    rows = _rows(function, PredictRequest(bundle=loaded, inputs=inputs, options=options), domain.source)
     if as_json:
         print_json({"bundle": str(loaded.folder), "predictions": rows})
         return
@@ -83,8 +84,37 @@ def _predict(
     if not rows:
         click.echo("nothing found")
         return
-    columns = list(rows[0])
+    columns = list(dict.fromkeys(column for row in rows for column in row))
     print_table(columns, [[str(row.get(column, "")) for column in columns] for row in rows])
+
+
+def _rows(
+    function: Callable[[PredictRequest], Iterable[Mapping[str, Any]]], request: PredictRequest, source: PluginSource
+) -> list[Mapping[str, Any]]:
+    """What the domain predicts.
+
+    Raises:
+        PluginError: Its code fails in another way than by a PenjingError, or gives something else than rows.
+    """
+    try:
+        rows = list(function(request))
+    except PenjingError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            "the domain's prediction failed",
+            where=f"{source}, stage predict",
+            why=f"{type(error).__name__}: {error}",
+            hint=f"pip install --upgrade {source.distribution}; --debug before the command shows the traceback",
+        ) from error
+    wrong = next((row for row in rows if not isinstance(row, Mapping)), None)
+    if wrong is not None:
+        raise PluginError(
+            f"the domain's prediction gave a {type(wrong).__name__} instead of a row (a mapping)",
+            where=f"{source}, stage predict",
+            hint=f"pip install --upgrade {source.distribution}",
+        )
+    return rows
 
 
 def find_bundle(name: str, given: Path | None) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,23 +11,29 @@ import click
 if TYPE_CHECKING:
     from penjing.host import PluginHost
 
+_KEY = "penjing.host"
+
 
 def no_plugins(ctx: click.Context) -> bool:
     """Whether `penjing --no-plugins` was given."""
     return bool(ctx.find_root().params.get("no_plugins"))
 
 
-def load_host(ctx: click.Context) -> PluginHost:
-    """The plugins, as the options before the verb ask for."""
+def load_host(ctx: click.Context, *, log_problems: bool = True) -> PluginHost:
+    """The plugins, as the options before the verb ask for; loaded once a process, however often it is asked for."""
     from penjing.host import PluginHost
 
-    return PluginHost.discover(no_plugins=no_plugins(ctx))
+    kept = ctx.find_root().meta
+    if _KEY not in kept:
+        # What a plugin prints while it loads is no result of the command.
+        with contextlib.redirect_stdout(sys.stderr):
+            kept[_KEY] = PluginHost.discover(no_plugins=no_plugins(ctx), log_problems=log_problems)
+    host: PluginHost = kept[_KEY]
+    return host
 
 
 def make_reporter(quiet: bool) -> Any:
     """Bars on a terminal, lines in a log, nothing when quiet."""
-    import sys
-
     from penjing.reporting import LineReporter, SilentReporter, TerminalReporter
 
     if quiet:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -19,49 +20,97 @@ class Entry:
     """An entry point with what its distribution says of itself."""
 
     source: PluginSource
-    point: metadata.EntryPoint
+    point: metadata.EntryPoint | None
+    """None where the metadata is damaged; `fault` then says how."""
     summary: str
     is_domain: bool
     """Whether the distribution's keywords say that the entry point is a domain."""
+    fault: str = ""
 
 
 def entries() -> list[Entry]:
     """All plugins that are installed, in order of distribution and entry point, so that nothing depends on the order
-    in which they lie on disk. The core's own comes first."""
+    in which they lie on disk. The core's own comes first.
+
+    Each distribution is read apart: `importlib.metadata.entry_points` stops at the first damaged file of any package.
+    """
     found: dict[tuple[str, str], Entry] = {}
-    for point in metadata.entry_points(group=GROUP):
-        distribution = point.dist
-        about = _about(distribution)
-        name = about.get("Name") or "unknown distribution"
-        source = PluginSource(
-            distribution=name,
-            version=about.get("Version") or "unknown version",
-            entry_point=point.name,
-            module=point.value,
-        )
-        keywords = [word.strip() for word in (about.get("Keywords") or "").split(",")]
-        entry = Entry(
-            source=source,
-            point=point,
-            summary=about.get("Summary") or "",
-            is_domain=DOMAIN_KEYWORD in keywords,
-        )
-        # The same distribution may be on the path twice; the first one is what an import would find.
-        found.setdefault((name, point.name), entry)
+    for distribution in metadata.distributions():
+        for entry in _entries_of(distribution):
+            found.setdefault((entry.source.distribution, entry.source.entry_point), entry)
     return sorted(
         found.values(),
         key=lambda e: (e.source.distribution != CORE, e.source.distribution, e.source.entry_point),
     )
 
 
-def _about(distribution: metadata.Distribution | None) -> dict[str, str]:
+def _entries_of(distribution: metadata.Distribution) -> Iterator[Entry]:
+    fault = ""
+    try:
+        text = distribution.read_text("entry_points.txt") or ""
+    except (OSError, ValueError) as error:
+        text, fault = "", f"entry_points.txt cannot be read: {type(error).__name__}: {error}"
+    if not fault and f"[{GROUP}]" not in text:
+        return
+    about = _about(distribution)
+    name = about.get("Name") or "unknown distribution"
+    keywords = re.split(r"[,\s]+", about.get("Keywords") or "")
+    if fault:
+        # Whether it is a plugin at all can only be told by its name then.
+        if name.startswith(GROUP):
+            yield Entry(source=_source(about, name), point=None, summary="", is_domain=False, fault=fault)
+        return
+    if _is_shadowed(name, text):
+        return
+    for line in _lines_of_group(text):
+        point_name, separator, value = (part.strip() for part in line.partition("="))
+        point: metadata.EntryPoint | None
+        point = metadata.EntryPoint(name=point_name, value=value, group=GROUP)
+        if not separator or not point_name or not metadata.EntryPoint.pattern.fullmatch(value):
+            point, fault = None, f"the entry point '{line}' is not of the form 'name = package.module'"
+        yield Entry(
+            source=_source(about, point_name, value),
+            point=point,
+            summary=about.get("Summary") or "",
+            is_domain=point is not None and DOMAIN_KEYWORD in keywords,
+            fault=fault,
+        )
+        fault = ""
+
+
+def _lines_of_group(text: str) -> list[str]:
+    section, lines = "", []
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip()
+        elif line and section == GROUP and not line.startswith(("#", ";")):
+            lines.append(line)
+    return lines
+
+
+def _is_shadowed(name: str, text: str) -> bool:
+    """Whether another copy of the distribution stands earlier on the path: that one is what an import would find."""
+    try:
+        return metadata.distribution(name).read_text("entry_points.txt") != text
+    except (metadata.PackageNotFoundError, OSError, ValueError):
+        return False
+
+
+def _source(about: dict[str, str], entry_point: str, module: str = "") -> PluginSource:
+    return PluginSource(
+        distribution=about.get("Name") or "unknown distribution",
+        version=about.get("Version") or "unknown version",
+        entry_point=entry_point,
+        module=module,
+    )
+
+
+def _about(distribution: metadata.Distribution) -> dict[str, str]:
     """A distribution's metadata; empty where the file is missing or damaged, as after a broken uninstall."""
     try:
-        if distribution is None:
-            return {}
         fields = distribution.metadata
         return {name: fields[name] for name in ("Name", "Version", "Summary", "Keywords") if name in fields}
-    except (AttributeError, OSError, UnicodeDecodeError, ValueError):
+    except (AttributeError, OSError, TypeError, ValueError):
         return {}
 
 
@@ -76,8 +125,4 @@ def domain_entries(no_plugins: bool = False) -> list[Entry]:
     if no_plugins:
         return []
     disabled = disabled_names()
-    return [
-        entry
-        for entry in entries()
-        if entry.is_domain and entry.source.entry_point not in disabled and entry.source.distribution not in disabled
-    ]
+    return [entry for entry in entries() if entry.is_domain and not entry.source.is_named_in(disabled)]

@@ -6,7 +6,6 @@ import importlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -15,8 +14,10 @@ import pluggy
 from penjing import contract, hookspecs
 from penjing.errors import PluginError, UsageError, did_you_mean
 from penjing.host.discovery import Entry, disabled_names, entries
+from penjing.host.import_strings import import_for
 from penjing.host.loading import check_hooks, import_plugin
-from penjing.host.source import CORE, PluginSource, PluginStatus, Problem
+from penjing.host.problems import call_problem, conflict_problem, contribution_problem, wrong_type_problem
+from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem, reason_of
 
 log = logging.getLogger("penjing")
 
@@ -65,12 +66,15 @@ class PluginHost:
         self._contributions = {kind: self._collect(kind, hook, expected) for kind, (hook, expected) in KINDS.items()}
 
     @classmethod
-    def discover(cls, disable: Iterable[str] = (), no_plugins: bool = False) -> PluginHost:
+    def discover(
+        cls, disable: Iterable[str] = (), no_plugins: bool = False, *, log_problems: bool = True
+    ) -> PluginHost:
         """Load every installed plugin that is not disabled.
 
         Args:
             disable: Names of distributions or entry points, besides those in PENJING_DISABLE_PLUGINS.
             no_plugins: Load the core's own contributions only.
+            log_problems: Log a warning for each plugin that is broken; for callers that do not list them anyhow.
         """
         disabled = disabled_names(disable)
         plugins = []
@@ -78,12 +82,15 @@ class PluginHost:
             is_core = entry.source.is_core
             if no_plugins and not is_core:
                 continue
-            names = {entry.source.entry_point, entry.source.distribution}
-            if names & disabled and not is_core:
+            if entry.source.is_named_in(disabled) and not is_core:
                 plugins.append(_Plugin(entry.source, entry.summary, disabled=True))
                 continue
             plugins.append(_load(entry))
-        return cls(plugins)
+        host = cls(plugins)
+        if log_problems:
+            for problem in host.problems:
+                log.warning("plugin %s", problem)
+        return host
 
     @classmethod
     def from_modules(cls, modules: Mapping[str, ModuleType | object]) -> PluginHost:
@@ -148,7 +155,7 @@ class PluginHost:
                 hint=f"uninstall one, or set PENJING_DISABLE_PLUGINS={claimants[-1].distribution}",
             )
         for plugin in self._plugins:
-            if name not in (plugin.source.entry_point, plugin.source.distribution):
+            if not plugin.source.is_named_in([name]):
                 continue
             if plugin.problems:
                 problem = plugin.problems[0]
@@ -164,9 +171,14 @@ class PluginHost:
                     where=str(plugin.source),
                     hint="take it out of PENJING_DISABLE_PLUGINS",
                 )
-        raise UsageError(f"there is no {singular} '{name}'", hint=did_you_mean(name, self._contributions[kind]))
+        broken = sorted({str(problem.source) for problem in self.problems})
+        raise UsageError(
+            f"there is no {singular} '{name}'",
+            why=f"a plugin that does not work may be the one that brings it: {', '.join(broken)}" if broken else None,
+            hint=did_you_mean(name, self._contributions[kind]),
+        )
 
-    @cached_property
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """All that is wrong with any plugin."""
         return tuple(problem for plugin in self._plugins for problem in plugin.problems)
@@ -197,23 +209,34 @@ class PluginHost:
         """The first recipe that a plugin proposes, in the stable order of plugins, and who it was."""
         for plugin, implementation in self._implementations("penjing_default_recipe"):
             arguments = {"domain": domain, "budget": budget}
-            recipe = self._call(plugin, implementation, arguments)
-            if recipe is not None:
+            recipe = self._call(plugin, "penjing_default_recipe", implementation, arguments)
+            if recipe is None:
+                continue
+            if all(hasattr(recipe, part) for part in ("name", "steps", "to_toml")):
                 return recipe, plugin.source
+            problem = wrong_type_problem(
+                plugin.source, "penjing_default_recipe", recipe, "Recipe", "return penjing.Recipe"
+            )
+            self._note(plugin, problem)
         return None
 
     def report_sections(self, run: contract.RunInfo) -> list[Contribution[contract.ReportSection]]:
         """Sections of all plugins; one whose hook fails contributes none."""
         sections = []
         for plugin, implementation in self._implementations("penjing_report_sections"):
-            for section in self._items(plugin, implementation, {"run": run}, contract.ReportSection):
+            known = len(plugin.problems)
+            arguments = {"run": run}
+            hook = "penjing_report_sections"
+            for section in self._items(plugin, hook, implementation, arguments, contract.ReportSection):
                 sections.append(Contribution(section, plugin.source))
+            for problem in plugin.problems[known:]:
+                log.warning("plugin %s", problem)
         return sections
 
     def notify(self, hook: str, **frozen: Any) -> None:
         """Tell observers. What one of them raises is logged with its name and stops nothing."""
         for plugin, implementation in self._implementations(hook):
-            self._call(plugin, implementation, frozen)
+            self._call(plugin, hook, implementation, frozen)
 
     def resolve(self, import_string: str, source: PluginSource) -> Any:
         """Import "package.module:attribute" on behalf of a plugin.
@@ -221,32 +244,7 @@ class PluginHost:
         Raises:
             PluginError: The string is malformed, or the import fails; names the plugin.
         """
-        module_name, separator, attribute = import_string.partition(":")
-        try:
-            if not separator:
-                raise ValueError("an import string is 'package.module:function'")
-            found: Any = importlib.import_module(module_name)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        except ModuleNotFoundError as error:
-            missing = (error.name or "").split(".")[0]
-            own = module_name.split(".")[0] == missing
-            raise PluginError(
-                f"'{import_string}' cannot be imported",
-                where=str(source),
-                why=f"ModuleNotFoundError: {error}",
-                hint=f"reinstall {source.distribution}"
-                if own
-                else f"pip install '{source.distribution}[compress]', or the package '{missing}'",
-            ) from error
-        except Exception as error:
-            raise PluginError(
-                f"'{import_string}' cannot be imported",
-                where=str(source),
-                why=f"{type(error).__name__}: {error}",
-                hint=f"pip install --upgrade {source.distribution}",
-            ) from error
-        return found
+        return import_for(import_string, source)
 
     # ------------------------------------------------------------------------------------------------ details
 
@@ -258,19 +256,23 @@ class PluginHost:
             return
         try:
             self._manager.register(plugin.module, name=f"{plugin.source}")
-            observed = [hook for hook in OBSERVERS if callable(getattr(plugin.module, hook, None))]
-            if observed:
-                plugin.contributes["observers"] = observed
-        except Exception as error:
+        except FAILURES as error:
             plugin.module = None
             plugin.problems.append(
                 Problem(
                     source=plugin.source,
                     stage="register",
-                    reason=f"{type(error).__name__}: {error}",
+                    reason=reason_of(error),
                     hint=f"pip install --upgrade {plugin.source.distribution}",
                 )
             )
+            return
+        callers = [caller.name for caller in self._manager.get_hookcallers(plugin.module) or ()]
+        observed = [hook for hook in OBSERVERS if hook in callers]
+        if observed:
+            plugin.contributes["observers"] = observed
+        if "penjing_default_recipe" in callers:
+            plugin.contributes["default_recipe"] = ["penjing_default_recipe"]
 
     def _implementations(self, hook: str) -> list[tuple[_Plugin, Any]]:
         by_module = {id(plugin.module): plugin for plugin in self._plugins if plugin.module is not None}
@@ -281,53 +283,42 @@ class PluginHost:
         order = {id(plugin): index for index, plugin in enumerate(self._plugins)}
         return sorted(found, key=lambda pair: order[id(pair[0])])
 
-    def _call(self, plugin: _Plugin, implementation: Any, arguments: Mapping[str, Any]) -> Any:
+    def _call(self, plugin: _Plugin, hook: str, implementation: Any, arguments: Mapping[str, Any]) -> Any:
         """Call one implementation with the arguments that it asks for; None when it fails."""
         try:
             return implementation.function(*(arguments[name] for name in implementation.argnames))
-        except Exception as error:
-            self._failed(plugin, implementation.function.__name__, error)
+        except FAILURES as error:
+            self._note(plugin, call_problem(plugin.source, hook, error))
             return None
 
     def _items(
-        self, plugin: _Plugin, implementation: Any, arguments: Mapping[str, Any], expected: type[Any]
+        self, plugin: _Plugin, hook: str, implementation: Any, arguments: Mapping[str, Any], expected: type[Any]
     ) -> list[Any]:
-        """Everything that an implementation yields, or nothing at all when it fails half-way."""
-        hook = implementation.function.__name__
+        """Everything that an implementation yields, or nothing at all when it fails half-way: no half results."""
         try:
             items = list(implementation.function(*(arguments[name] for name in implementation.argnames)) or ())
-        except Exception as error:
-            self._failed(plugin, hook, error)
+        except FAILURES as error:
+            plugin.problems.append(call_problem(plugin.source, hook, error))
             return []
         wrong = [item for item in items if not isinstance(item, expected)]
         if wrong:
-            plugin.problems.append(
-                Problem(
-                    source=plugin.source,
-                    stage="contribution",
-                    reason=f"hook '{hook}' gave a {type(wrong[0]).__name__} instead of {expected.__name__}",
-                    hint=f"yield penjing.contract.{expected.__name__}(...)",
-                )
-            )
+            hint = f"yield penjing.contract.{expected.__name__}(...)"
+            plugin.problems.append(wrong_type_problem(plugin.source, hook, wrong[0], expected.__name__, hint))
         return [item for item in items if isinstance(item, expected)]
 
-    def _failed(self, plugin: _Plugin, hook: str, error: Exception) -> None:
-        problem = Problem(
-            source=plugin.source,
-            stage=f"call {hook}",
-            reason=f"{type(error).__name__}: {error}",
-            hint=f"pip install --upgrade {plugin.source.distribution}, or set "
-            f"PENJING_DISABLE_PLUGINS={plugin.source.entry_point}",
-        )
-        plugin.problems.append(problem)
+    def _note(self, plugin: _Plugin, problem: Problem) -> None:
+        """A problem that shows itself while a run is under way: said at once, kept once."""
+        if problem not in plugin.problems:
+            plugin.problems.append(problem)
         log.warning("plugin %s", problem)
 
     def _collect(self, kind: str, hook: str, expected: type[Any]) -> dict[str, Contribution[Any]]:
         claims: dict[str, list[tuple[_Plugin, Any]]] = {}
         for plugin, implementation in self._implementations(hook):
-            for item in self._items(plugin, implementation, {}, expected):
-                if kind == "domains" and item.contract_version != contract.CONTRACT_VERSION:
-                    plugin.problems.append(_version_problem(plugin.source, item))
+            for item in self._items(plugin, hook, implementation, {}, expected):
+                problem = contribution_problem(plugin.source, item)
+                if problem is not None:
+                    plugin.problems.append(problem)
                     continue
                 claims.setdefault(item.name, []).append((plugin, item))
         collected = {}
@@ -339,14 +330,14 @@ class PluginHost:
                     plugin.contributes.setdefault(kind, []).append(name)
                     collected[name] = Contribution(item, plugin.source)
                     break
-            losers = [plugin for plugin, _ in claimants if winner is None or plugin is not winner[0]]
+            sources = list(dict.fromkeys(plugin.source for plugin, _ in claimants))
+            losers = [p for p in self._plugins if p.source in sources and (winner is None or p is not winner[0])]
             if losers:
-                sources = [plugin.source for plugin, _ in claimants]
                 if winner is None:
                     self._conflicts[kind, name] = sources
                 for plugin in losers:
                     plugin.conflicts = True
-                    plugin.problems.append(_conflict_problem(plugin.source, kind, name, sources))
+                    plugin.problems.append(conflict_problem(plugin.source, kind, name, sources))
         return dict(sorted(collected.items()))
 
 
@@ -359,24 +350,3 @@ def _load(entry: Entry) -> _Plugin:
     plugin.module = module
     plugin.problems.extend(check_hooks(module, entry.source))
     return plugin
-
-
-def _version_problem(source: PluginSource, domain: contract.Domain) -> Problem:
-    theirs, ours = domain.contract_version, contract.CONTRACT_VERSION
-    newer = theirs > ours
-    return Problem(
-        source=source,
-        stage="contribution",
-        reason=f"domain '{domain.name}' is written for contract version {theirs}, this penjing has {ours}",
-        hint="pip install --upgrade penjing" if newer else f"pip install --upgrade {source.distribution}",
-    )
-
-
-def _conflict_problem(source: PluginSource, kind: str, name: str, claimants: Sequence[PluginSource]) -> Problem:
-    others = " and ".join(str(other) for other in claimants if other != source) or "itself, twice"
-    return Problem(
-        source=source,
-        stage="conflict",
-        reason=f"it contributes '{name}' ({kind.replace('_', ' ')}), and so does {others}",
-        hint=f"uninstall one, or set PENJING_DISABLE_PLUGINS={source.distribution}",
-    )

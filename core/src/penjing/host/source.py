@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 CORE = "penjing"
 """Distribution and entry point of the core's own contributions."""
+
+FAILURES = (Exception, SystemExit)
+"""What a plugin's code may raise without taking penjing along. KeyboardInterrupt is the user's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,12 @@ class PluginSource:
     def is_core(self) -> bool:
         return self.distribution == CORE
 
+    def is_named_in(self, names: Iterable[str]) -> bool:
+        """Whether one of the names is that of the entry point or the distribution; '-', '_' and '.' are the same
+        there, as for pip."""
+        own = {_normal(self.entry_point), _normal(self.distribution)}
+        return any(_normal(name) in own for name in names)
+
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} (entry point '{self.entry_point}')"
 
@@ -33,7 +43,7 @@ class Problem:
 
     source: PluginSource
     stage: str
-    """import, hooks, register, call HOOK, contribution, conflict."""
+    """metadata, import, hooks, register, call HOOK, contribution, conflict."""
     reason: str
     hint: str
 
@@ -51,3 +61,17 @@ class PluginStatus:
     contributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names by kind: domains, techniques, exporters, targets, health checks, observers."""
     problems: tuple[Problem, ...] = ()
+
+
+def reason_of(error: BaseException) -> str:
+    """Kind and text of an error; also of one whose text cannot be had."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return kind
+    return f"{kind}: {text}" if text else kind
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,53 @@
+"""Problems of plugins, in words: what a hook or a contribution did wrong, and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from penjing import contract
+from penjing.host.source import CORE, FAILURES, PluginSource, Problem, reason_of
+from penjing.host.validation import contribution_fault
+
+
+def call_problem(source: PluginSource, hook: str, error: BaseException) -> Problem:
+    hint = f"pip install --upgrade {source.distribution}, or set PENJING_DISABLE_PLUGINS={source.entry_point}"
+    return Problem(source=source, stage=f"call {hook}", reason=reason_of(error), hint=hint)
+
+
+def wrong_type_problem(source: PluginSource, hook: str, item: Any, expected: str, hint: str) -> Problem:
+    reason = f"hook '{hook}' gave a {type(item).__name__} instead of {expected}"
+    return Problem(source=source, stage="contribution", reason=reason, hint=hint)
+
+
+def contribution_problem(source: PluginSource, item: Any) -> Problem | None:
+    """Why a contribution cannot be used; None when it can."""
+    kind = type(item).__name__
+    try:
+        fault = contribution_fault(item)
+        reason = f"the {kind.lower()} {item.name!r} {fault}"
+    except FAILURES as error:
+        # Fields of unforeseen types: whatever they are, they are not what the contract says.
+        fault = reason = f"a {kind.lower()} cannot be looked at: {reason_of(error)}"
+    if fault is not None:
+        return Problem(source=source, stage="contribution", reason=reason, hint=f"see penjing.contract.{kind}")
+    theirs, ours = getattr(item, "contract_version", contract.CONTRACT_VERSION), contract.CONTRACT_VERSION
+    if theirs == ours:
+        return None
+    return Problem(
+        source=source,
+        stage="contribution",
+        reason=f"domain '{item.name}' is written for contract version {theirs}, this penjing has {ours}",
+        hint=f"pip install --upgrade {CORE if theirs > ours else source.distribution}",
+    )
+
+
+def conflict_problem(source: PluginSource, kind: str, name: str, claimants: Sequence[PluginSource]) -> Problem:
+    others = " and ".join(str(other) for other in claimants if other != source) or "itself, twice"
+    remedy = "rename it" if len(claimants) == 1 or any(other.is_core for other in claimants) else "uninstall one"
+    return Problem(
+        source=source,
+        stage="conflict",
+        reason=f"it contributes '{name}' ({kind.replace('_', ' ')}), and so does {others}",
+        hint=f"{remedy}, or set PENJING_DISABLE_PLUGINS={source.distribution}",
+    )
