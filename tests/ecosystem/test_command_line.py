@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,3 +131,201 @@ def test_the_command_and_the_module_are_the_same(run_penjing) -> None:
         [Path(sys.executable).parent / "penjing", "--version"], capture_output=True, text=True, check=True
     )
     assert command.stdout == run_penjing("--version").stdout
+
+
+LOUD = """
+import os, sys
+print("a plugin prints")
+from penjing import hookimpl
+from penjing.contract import HealthCheck
+
+@hookimpl
+def penjing_health_checks():
+    print("a hook prints")
+    yield HealthCheck(name="silent", check="penjing_loud.plugin:silent")
+    yield HealthCheck(name="leaving", check="penjing_loud.plugin:leaving")
+    yield HealthCheck(name="missing", check="penjing_loud.plugin:mising")
+    yield HealthCheck(name="loud", check="penjing_loud.plugin:loud")
+
+def silent():
+    pass
+
+def leaving():
+    sys.exit(4)
+
+def missing():
+    pass
+
+def loud():
+    print("a check prints")
+    from penjing.contract import HealthResult
+    return HealthResult(ok=True, message="said")
+"""
+
+
+def test_stdout_is_one_document_even_when_plugins_print_and_their_checks_fail(site) -> None:
+    site.add("penjing-loud", LOUD)
+    done = site.run("doctor", "--json")
+    assert done.returncode == 1
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    for said in ("a plugin prints", "a hook prints", "a check prints"):
+        assert said in done.stderr
+    assert checks["loud"]["ok"] and checks["loud"]["message"] == "said"
+    for name, reason in (
+        ("silent", "gave a NoneType instead of HealthResult"),
+        ("leaving", "SystemExit: 4"),
+        ("missing", "has no attribute 'mising'"),
+    ):
+        assert not checks[name]["ok"]
+        assert reason in checks[name]["message"] and "penjing-loud 1.2.3" in checks[name]["message"]
+        assert checks[name]["remedy"]
+
+
+FAULTY_PREDICTION = """
+import numpy as np
+
+def plain(request):
+    yield {"word": "yes", "probability": np.float32(0.5)}
+    yield {"word": "no", "probability": float("nan"), "note": np.arange(2)}
+
+def failing(request):
+    yield {"word": "yes"}
+    raise ZeroDivisionError("no samples")
+
+def rowless(request):
+    return ["yes"]
+"""
+
+
+@pytest.fixture
+def leaks(site, toy_data: Path, toy_model: Path, domain_code: Callable[[str], str]) -> Callable[..., Any]:
+    """Predict with a finished bundle of the domain 'leaks' by the named function."""
+    folder = site.folder / "runs/leaks/default"
+    folder.parent.mkdir(parents=True)
+    made = site.run("compress", str(toy_model), "--data", str(toy_data), "--output", str(folder), "--quiet")
+    assert made.returncode == 0, made.stderr
+    manifest = folder / "bundle/bundle.json"
+    text = manifest.read_text()
+    assert '"domain": "model"' in text
+    manifest.write_text(text.replace('"domain": "model"', '"domain": "leaks"'))
+
+    def predict(function: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        if not (site.folder / "penjing_leaks").exists():
+            site.add("penjing-leaks", "", extra_files={"predict.py": FAULTY_PREDICTION})
+        options = f"recipes={{}}, predict='penjing_leaks.predict:{function}', "
+        options += "predict_options=(PredictOption(flag='--name', help='', kind='text', default='x'),),"
+        code = domain_code("leaks").replace("Domain, Metric", "Domain, Metric, PredictOption")
+        (site.folder / "penjing_leaks/plugin.py").write_text(code.replace("recipes={},", options))
+        return site.run("leaks", "predict", "a.wav", *arguments)
+
+    return predict
+
+
+def test_rows_of_a_prediction_are_json_values_and_a_failing_one_names_the_plugin(leaks: Callable[..., Any]) -> None:
+    done = leaks("plain", "--json", "--name", "y")
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)["predictions"]
+    assert first == {"word": "yes", "probability": 0.5}
+    assert second == {"word": "no", "probability": None, "note": [0, 1]}
+    table = leaks("plain")
+    assert "note" in table.stdout and "[0 1]" in table.stdout
+    for function, reason in (
+        ("failing", "ZeroDivisionError: no samples"),
+        ("rowless", "gave a str instead of a row"),
+        ("not_there", "has no attribute 'not_there'"),
+    ):
+        done = leaks(function, "--json")
+        assert done.returncode == 2
+        error = json.loads(done.stdout)["error"]
+        assert reason in error["what"] + str(error["why"])
+        assert "penjing-leaks 1.2.3 (entry point 'penjing-leaks')" in error["where"]
+        assert "Traceback" not in done.stderr
+        assert error["hint"]
+
+
+UNEXPECTED = """
+import sys
+import penjing.commands.domains
+def broken(ctx):
+    raise ZeroDivisionError("a mistake of ours")
+penjing.commands.domains.load_host = broken
+from penjing.commands.main import main
+main(sys.argv[1:])
+"""
+
+
+def _unexpected(site, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", UNEXPECTED, *arguments], capture_output=True, text=True, cwd=site.folder, check=False
+    )
+
+
+def test_a_mistake_of_ours_is_one_honest_line_with_the_traceback_in_a_file(site) -> None:
+    site.folder.mkdir()
+    done = _unexpected(site, "domains", "--json")
+    assert done.returncode == 70
+    error = json.loads(done.stdout)["error"]
+    assert "a mistake in penjing or a plugin: ZeroDivisionError: a mistake of ours" in error["what"]
+    assert "Traceback" not in done.stderr
+    log = Path(error["where"].removeprefix("the traceback is in "))
+    assert "ZeroDivisionError: a mistake of ours" in log.read_text()
+    log.unlink()
+    shown = _unexpected(site, "--debug", "domains")
+    assert shown.returncode == 70
+    assert "Traceback (most recent call last)" in shown.stderr
+
+
+SLOW_DOMAIN = """
+import pathlib, time
+def load(request):
+    pathlib.Path("loading").write_text("")
+    time.sleep(60)
+"""
+
+RECIPE = 'name = "default"\n[[steps]]\ntechnique = "quantize"\n'
+
+
+@pytest.mark.parametrize("arguments", [("leaks", "run", "--quiet"), ("leaks", "run", "--quiet", "--json")])
+def test_an_interrupt_exits_with_130_and_says_how_to_go_on(
+    site, domain_code: Callable[[str], str], arguments: tuple[str, ...]
+) -> None:
+    code = domain_code("leaks").replace("nowhere:load", "penjing_leaks.data:load")
+    code = code.replace("recipes={}", "recipes={'default': 'penjing_leaks:default.toml'}")
+    site.add("penjing-leaks", code, extra_files={"data.py": SLOW_DOMAIN, "default.toml": RECIPE})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penjing.commands", *arguments],
+        cwd=site.folder,
+        env={**os.environ, "PYTHONPATH": str(site.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while process.poll() is None and not (site.folder / "loading").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, stderr
+    assert "interrupted" in stderr and "--resume" in stderr
+    assert "Traceback" not in stderr
+    if "--json" in arguments:
+        assert json.loads(stdout)["error"]["what"] == "interrupted"
+
+
+def test_no_plugins_says_why_a_domain_is_not_there(run_penjing) -> None:
+    done = run_penjing("--no-plugins", "keyword-spotting", "run")
+    assert done.returncode == 2
+    assert "--no-plugins leaves only penjing's own commands" in done.stderr
+
+
+def test_completion_is_not_disturbed_by_broken_or_printing_plugins(site) -> None:
+    site.add("penjing-broken", "print('noise')\nraise RuntimeError", entry_point="broken", keywords="penjing-domain")
+    site.add("penjing-loud", LOUD)
+    for words, number, expected in (("penjing bro", 1, "broken"), ("penjing broken ", 2, "evaluate")):
+        done = site.run(env={"_PENJING_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)})
+        names = [line.partition(",")[2] for line in done.stdout.splitlines()]
+        assert expected in names
+        assert not {"noise", "a plugin prints"} & set(done.stdout.splitlines())
+        assert "WARNING" not in done.stderr and "error" not in done.stderr
