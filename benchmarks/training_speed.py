@@ -21,7 +21,7 @@ from penjing.compression.distillation import TeacherLoss  # noqa: E402
 from penjing.compression.finetuning import Trainer  # noqa: E402
 from penjing.compression.pruning.sparsity_mask import hold_mask  # noqa: E402
 from penjing.compression.pruning.weights import prunable, smallest_masked  # noqa: E402
-from penjing.compression.settings import TrainingSettings  # noqa: E402
+from penjing.compression.settings.training import TrainingSettings  # noqa: E402
 from penjing.contract import Split  # noqa: E402
 
 EXAMPLES, EPOCHS = 2000, 4

@@ -146,7 +146,7 @@ class Watching:
     @hookimpl
     def penjing_techniques(self):
         here = f"{__name__}:"
-        settings = "penjing.compression.settings:FinetuneSettings"
+        settings = "penjing.compression.settings.training:FinetuneSettings"
         for name in ("revive-weights", "fail", "return-nothing"):
             yield Technique(name=name, summary=name, settings=settings, apply=here + name.replace("-", "_"))
 

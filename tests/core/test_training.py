@@ -10,7 +10,7 @@ import pytest
 
 from penjing.compression.finetuning import Trainer, balanced_weights
 from penjing.compression.losses import as_logits, as_targets, output_kind
-from penjing.compression.settings import TrainingSettings
+from penjing.compression.settings.training import TrainingSettings
 from penjing.contract import Split
 from penjing.errors import ModelError
 

@@ -208,6 +208,11 @@ class Violation:
     """What was promised and what was found, in numbers."""
 
 
+KeptAxes = Mapping[str, Sequence[Any]]
+"""What structured pruning left of the kernels: by layer path, one entry per axis of the kernel, each the kept indices
+(integers, ascending) or None where the axis is whole. Layers that lost nothing are absent."""
+
+
 class Invariant(Protocol):
     """What a step promises stays true. Implementations are named in `Technique.invariants` and must survive
     `to_state` / `from_state`, since a resumed run rebuilds them from the run folder."""
@@ -224,6 +229,9 @@ class Invariant(Protocol):
 
     def check_file(self, content: bytes) -> Sequence[Violation]:
         """Violations in an exported .tflite file; empty when the promise holds."""
+
+    def resized(self, kept: KeptAxes) -> Invariant:
+        """The promise about the smaller model, after a later step has removed channels (`StepOutcome.kept`)."""
 
     def to_state(self) -> Mapping[str, Any]:
         """numpy arrays by name; JSON values under other names."""
@@ -298,6 +306,8 @@ class StepOutcome:
     """Training curves, one value per epoch."""
     export: ExportSettings | None = None
     """Set by a step that decides how the file is written."""
+    kept: KeptAxes = field(default_factory=dict)
+    """Set by a step that removes channels, so that earlier promises follow (`Invariant.resized`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +329,11 @@ class Technique:
     """`f() -> Mapping[str, Sequence]`: settings worth trying, by name."""
     ends_recipe: bool = False
     """True where no other technique may follow (the step decides how the file is written)."""
+    changes_structure: bool = False
+    """True where the step removes or replaces layers or channels."""
+    freezes_structure: bool = False
+    """True where no technique that changes the structure may follow: the step has put something into the layers
+    (simulated quantization) that would not survive it. Training may follow."""
 
 
 # --------------------------------------------------------------------------------- exporters, targets, the rest

@@ -13,14 +13,14 @@ TECHNIQUES = (
     Technique(
         name="finetune",
         summary="Train the model further, keeping every promise of earlier steps.",
-        settings=f"{_SETTINGS}:FinetuneSettings",
+        settings=f"{_SETTINGS}.training:FinetuneSettings",
         apply="penjing.compression.finetuning:apply",
         explain="penjing.compression.finetuning:explain",
     ),
     Technique(
         name="distill",
         summary="Learn from a bigger model's outputs, on top of the labels.",
-        settings=f"{_SETTINGS}:DistillSettings",
+        settings=f"{_SETTINGS}.distillation:DistillSettings",
         apply=f"{_DISTILL}:apply",
         explain=f"{_DISTILL}:explain",
         search_space=f"{_DISTILL}:search_space",
@@ -28,7 +28,7 @@ TECHNIQUES = (
     Technique(
         name="prune-weights",
         summary="Small weights become zero and stay zero (a smaller zip, not a smaller file).",
-        settings=f"{_SETTINGS}:PruneWeightsSettings",
+        settings=f"{_SETTINGS}.weight_pruning:PruneWeightsSettings",
         apply=f"{_PRUNE}:apply",
         invariants=("penjing.compression.pruning.sparsity_mask:SparsityMask",),
         explain=f"{_PRUNE}:explain",
@@ -37,7 +37,7 @@ TECHNIQUES = (
     Technique(
         name="quantize",
         summary="Post-training quantization: int8, dynamic or float16.",
-        settings=f"{_SETTINGS}:QuantizeSettings",
+        settings=f"{_SETTINGS}.quantization:QuantizeSettings",
         apply=f"{_QUANTIZE}:apply",
         explain=f"{_QUANTIZE}:explain",
         search_space=f"{_QUANTIZE}:search_space",

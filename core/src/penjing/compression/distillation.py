@@ -22,7 +22,7 @@ from penjing.compression.losses import (
     as_logits,
     output_kind,
 )
-from penjing.compression.settings import DistillSettings
+from penjing.compression.settings.distillation import DistillSettings
 from penjing.contract import LayerChange, StepContext, StepOutcome, Task
 
 

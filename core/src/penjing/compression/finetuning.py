@@ -22,7 +22,7 @@ from penjing.compression import checkpoint
 from penjing.compression.determinism import fingerprint, mix_seed, seed_everything
 from penjing.compression.losses import CATEGORICAL_TASKS, Loss, as_targets, output_kind, task_loss
 from penjing.compression.model_tree import walk_layers
-from penjing.compression.settings import FinetuneSettings, TrainingSettings
+from penjing.compression.settings.training import FinetuneSettings, TrainingSettings
 from penjing.contract import Invariant, LayerChange, Split, StepContext, StepOutcome, Task
 from penjing.errors import ModelError
 

@@ -72,6 +72,14 @@ def kernels(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def keep_indices(values: np.ndarray, axes: Sequence[np.ndarray | None]) -> np.ndarray:
+    """The part of an array whose indices are kept; None keeps an axis whole."""
+    for axis, indices in enumerate(axes):
+        if indices is not None:
+            values = np.take(values, indices, axis)
+    return values
+
+
 def check_traceable(model: Any) -> None:
     """Refuse what the engine cannot look into.
 

@@ -28,6 +28,7 @@ from penjing.compression.workbench import Workbench
 from penjing.contract import (
     ExportSettings,
     Invariant,
+    KeptAxes,
     LayerChange,
     OutcomeInfo,
     StepContext,
@@ -136,7 +137,7 @@ def run_steps(
             model=outcome.model,
             path=place / "model.keras",
             export=outcome.export or state.export,
-            invariants=(*state.invariants, *outcome.invariants),
+            invariants=_promises_after(state, outcome),
             flash_bytes=record.flash_bytes,
             content=(place / "model.tflite").read_bytes(),
         )
@@ -251,15 +252,23 @@ def _run_step(
     _write_step(place, chain, step, outcome, content, validation, time.monotonic() - started)
 
 
+def _promises_after(state: _State, outcome: StepOutcome) -> tuple[Invariant, ...]:
+    """Earlier promises, about the smaller model where the step removed channels, and the step's own."""
+    earlier = state.invariants
+    if outcome.kept:
+        earlier = tuple(invariant.resized(outcome.kept) for invariant in earlier)
+    return (*earlier, *outcome.invariants)
+
+
 def _check_step(state: _State, step: PlannedStep, outcome: StepOutcome) -> None:
-    invariants = (*state.invariants, *outcome.invariants)
+    invariants = _promises_after(state, outcome)
     broken = check_promises(invariants, lambda invariant: invariant.check(outcome.model))
     if broken:
         raise _broken(f"step {step.number}, '{step.technique.name}',", broken)
 
 
 def _check_file(state: _State, step: PlannedStep, outcome: StepOutcome, content: bytes) -> None:
-    invariants = (*state.invariants, *outcome.invariants)
+    invariants = _promises_after(state, outcome)
     broken = check_promises(invariants, lambda invariant: invariant.check_file(content))
     if broken:
         raise _broken(f"the file after step {step.number}, '{step.technique.name}',", broken)
@@ -316,6 +325,9 @@ def _write_step(
         write_bytes_atomically(place / name, checkpoint.pack_arrays(arrays))
         names.append(name)
         promises.append({"kind": kind, "file": name, "summary": invariant.summary})
+    if outcome.kept:
+        write_bytes_atomically(place / "kept.npz", checkpoint.pack_arrays(_pack_kept(outcome.kept)))
+        names.append("kept.npz")
     export_settings = vars(outcome.export) if outcome.export is not None else None
     write_json_atomically(
         place / "outcome.json",
@@ -339,6 +351,23 @@ def _write_step(
     )
     for leftover in place.glob("training-*.npz"):
         leftover.unlink()
+
+
+def _pack_kept(kept: KeptAxes) -> dict[str, np.ndarray]:
+    """Kept indices as arrays that .npz can hold: an axis that is whole becomes an empty one."""
+    return {
+        f"{index}|{axis}|{path}": np.asarray([] if indices is None else indices, np.int64)
+        for index, (path, axes) in enumerate(kept.items())
+        for axis, indices in enumerate(axes)
+    }
+
+
+def _unpack_kept(arrays: Mapping[str, np.ndarray]) -> dict[str, list[np.ndarray | None]]:
+    kept: dict[str, list[np.ndarray | None]] = {}
+    for key in sorted(arrays, key=lambda key: [int(part) for part in key.split("|", 2)[:2]]):
+        path = key.split("|", 2)[2]
+        kept.setdefault(path, []).append(arrays[key] if arrays[key].size else None)
+    return kept
 
 
 def _read_step(place: Path, chain: str, step: PlannedStep, resolve: Resolve) -> tuple[StepRecord, StepOutcome] | None:
@@ -376,6 +405,7 @@ def _read_step(place: Path, chain: str, step: PlannedStep, resolve: Resolve) -> 
         figures=document["figures"],
         history=document["history"],
         export=ExportSettings(**document["export"]) if document["export"] else None,
+        kept=_unpack_kept(checkpoint.read_arrays(place / "kept.npz")) if "kept.npz" in document["sha256"] else {},
     )
     record = StepRecord(
         number=document["number"],

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from penjing.compression.settings import TrainingSettings
+from penjing.compression.settings.training import TrainingSettings
 from penjing.contract import Technique
 from penjing.errors import RecipeError, did_you_mean
 from penjing.recipe import Recipe
@@ -66,6 +66,14 @@ def plan_steps(recipe: Recipe, host: TechniqueSource, resolve: Resolve) -> tuple
                 hint=f"move '{planned[-1].technique.name}' to the end",
             )
         technique: Technique = contribution.value
+        frozen = next((before.technique.name for before in planned if before.technique.freezes_structure), None)
+        if technique.changes_structure and frozen is not None:
+            raise RecipeError(
+                f"step {index + 1}, '{technique.name}', stands after '{frozen}'",
+                where=recipe.where("steps", index, "technique"),
+                why=f"'{frozen}' fixes the layers and their shapes, '{technique.name}' changes them",
+                hint=f"move '{technique.name}' before '{frozen}'",
+            )
         model = resolve(technique.settings, contribution.source)
         settings = check_settings(model, step.settings, recipe, ("steps", index), f"technique '{technique.name}'")
         planned.append(

@@ -14,7 +14,7 @@ from penjing.compression import checkpoint
 from penjing.compression.determinism import fingerprint, seed_everything
 from penjing.compression.finetuning import Augment, Trainer
 from penjing.compression.losses import Loss
-from penjing.compression.settings import TrainingSettings
+from penjing.compression.settings.training import TrainingSettings
 from penjing.contract import Invariant, Metric, Split, Task
 from penjing.errors import UsageError
 from penjing.runtime import LiteRTModel

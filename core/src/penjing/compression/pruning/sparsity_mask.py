@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.model_tree import kernels
-from penjing.contract import Violation
+from penjing.compression.model_tree import keep_indices, kernels
+from penjing.contract import KeptAxes, Violation
 from penjing.measure.file_graph import FileGraph
 
 
@@ -92,6 +92,12 @@ class SparsityMask:
             for (path, mask), column in zip(promised.items(), matched, strict=True)
             if column < 0
         ]
+
+    def resized(self, kept: KeptAxes) -> SparsityMask:
+        """The masks of the kernels that are left."""
+        return SparsityMask(
+            masks={path: keep_indices(mask, kept[path]) if path in kept else mask for path, mask in self.masks.items()}
+        )
 
     def to_state(self) -> dict[str, Any]:
         return dict(self.masks)

@@ -16,7 +16,7 @@ from penjing.compression.finetuning import apply_constraints
 from penjing.compression.model_tree import check_patterns, kernels, matches
 from penjing.compression.pruning.schedules import polynomial_sparsity
 from penjing.compression.pruning.sparsity_mask import SparsityMask, hold_mask
-from penjing.compression.settings import PruneWeightsSettings
+from penjing.compression.settings.weight_pruning import PruneWeightsSettings
 from penjing.contract import LayerChange, StepContext, StepOutcome
 from penjing.errors import ModelError
 

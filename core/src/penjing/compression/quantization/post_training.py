@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from penjing.compression.settings import QuantizeSettings
+from penjing.compression.settings.quantization import QuantizeSettings
 from penjing.contract import ExportSettings, LayerChange, StepContext, StepOutcome
 from penjing.errors import DataError
 
