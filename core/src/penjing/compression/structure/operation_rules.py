@@ -11,48 +11,44 @@ from penjing.compression.structure.rules import Outputs, Rule, unknown
 from penjing.compression.structure.units import Labels
 from penjing.compression.structure.value_rules import join
 
-ELEMENTWISE = frozenset(
-    [
-        "Absolute",
-        "Fabs",
-        "Negative",
-        "Square",
-        "Sqrt",
-        "Rsqrt",
-        "Exp",
-        "Expm1",
-        "Log",
-        "Log1p",
-        "Sign",
-        "Clip",
-        "Cast",
-        "Relu",
-        "Relu6",
-        "Sigmoid",
-        "Softplus",
-        "Softsign",
-        "Silu",
-        "HardSilu",
-        "HardSigmoid",
-        "LeakyRelu",
-        "Elu",
-        "Selu",
-        "Gelu",
-        "Celu",
-        "Tanh",
-        "HardTanh",
-        "LogSigmoid",
-        "Erf",
-        "Round",
-        "Floor",
-        "Ceil",
-        "StopGradient",
-        "Reciprocal",
-    ]
-)
-PAIRWISE = frozenset(
-    ["Add", "Subtract", "Multiply", "Divide", "TrueDivide", "DivideNoNan", "Maximum", "Minimum", "Power"]
-)
+ELEMENTWISE = {
+    "Absolute",
+    "Fabs",
+    "Negative",
+    "Square",
+    "Sqrt",
+    "Rsqrt",
+    "Exp",
+    "Expm1",
+    "Log",
+    "Log1p",
+    "Sign",
+    "Clip",
+    "Cast",
+    "Relu",
+    "Relu6",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Silu",
+    "HardSilu",
+    "HardSigmoid",
+    "LeakyRelu",
+    "Elu",
+    "Selu",
+    "Gelu",
+    "Celu",
+    "Tanh",
+    "HardTanh",
+    "LogSigmoid",
+    "Erf",
+    "Round",
+    "Floor",
+    "Ceil",
+    "StopGradient",
+    "Reciprocal",
+}
+PAIRWISE = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "DivideNoNan", "Maximum", "Minimum", "Power"}
 REDUCTIONS = {"Mean", "Max", "Min", "Amax", "Amin", "Sum"}
 
 
