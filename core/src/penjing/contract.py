@@ -281,7 +281,8 @@ class StepContext:
     invariants: Sequence[Invariant]
     """The promises of earlier steps; `fit` keeps them."""
     fit: Callable[..., Mapping[str, Sequence[float]]]
-    """`fit(model, training, *, loss=None, wrap=None, on_update=None) -> history`: the engine's training loop
+    """`fit(model, training, *, loss=None, wrap=None, on_update=None, label="", invariants=None) -> history`: the
+    engine's training loop
     (checkpointed, seeded, holding all invariants); see `penjing.compression.finetuning.Trainer.fit`."""
     evaluate: Callable[[Any], float]
     """The primary metric of a Keras model on the validation part."""

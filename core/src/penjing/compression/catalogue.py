@@ -6,6 +6,7 @@ from penjing.contract import Technique
 
 _SETTINGS = "penjing.compression.settings"
 _PRUNE = "penjing.compression.pruning.weights"
+_CHANNELS = "penjing.compression.pruning.channels"
 _QUANTIZE = "penjing.compression.quantization.post_training"
 _DISTILL = "penjing.compression.distillation"
 
@@ -33,6 +34,16 @@ TECHNIQUES = (
         invariants=("penjing.compression.pruning.sparsity_mask:SparsityMask",),
         explain=f"{_PRUNE}:explain",
         search_space=f"{_PRUNE}:search_space",
+    ),
+    Technique(
+        name="prune-channels",
+        summary="Whole channels go, with all that hangs on them: a smaller and faster model.",
+        settings=f"{_SETTINGS}.channel_pruning:PruneChannelsSettings",
+        apply=f"{_CHANNELS}:apply",
+        invariants=("penjing.compression.pruning.channel_counts:ChannelCounts",),
+        explain=f"{_CHANNELS}:explain",
+        search_space=f"{_CHANNELS}:search_space",
+        changes_structure=True,
     ),
     Technique(
         name="quantize",

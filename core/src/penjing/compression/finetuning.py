@@ -60,6 +60,7 @@ class Trainer:
         wrap: Callable[[keras.Model, Loss], tuple[keras.Model, Loss]] | None = None,
         on_update: Callable[[int, int], None] | None = None,
         label: str = "",
+        invariants: Sequence[Invariant] | None = None,
     ) -> dict[str, list[float]]:
         """Train a model in place.
 
@@ -69,6 +70,7 @@ class Trainer:
             wrap: Makes the object that is really fitted from (model, loss), such as a distiller around the model.
             on_update: Called before each update with (updates done, updates in all); pruning schedules use it.
             label: Goes into the checkpoint's fingerprint, besides settings and seed.
+            invariants: The promises to keep, where the step has changed those that it was given.
 
         Returns:
             Training curves: `loss` and the validation metric under `validation`, one value per epoch.
@@ -107,7 +109,7 @@ class Trainer:
             variables=[*_state_variables(model), *optimizer.variables],
         )
         history = state.restore()
-        for invariant in self.invariants:
+        for invariant in self.invariants if invariants is None else invariants:
             invariant.hold(model)
         keep_best = training.keep == "best"
         done = len(history.get("loss", []))

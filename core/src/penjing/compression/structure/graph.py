@@ -72,7 +72,8 @@ class ChannelGraph:
         builder = GraphBuilder(renormalize=renormalize)
         labels: dict[int, Labels | None] = {}
         outputs = _walk(builder, model, "", [None] * len(model.inputs), labels)
-        for name, each in zip(model.output_names, outputs, strict=True):
+        names = (model._functional if isinstance(model, keras.Sequential) else model).output_names
+        for name, each in zip(names, outputs, strict=True):
             if each is not None:
                 builder.units.protect(each.units, f"output '{name}' of the model")
         for use in builder.uses.values():
@@ -134,8 +135,19 @@ class ChannelGraph:
 
     def members(self, group: ChannelGroup) -> list[AxisUse]:
         """Every axis of a variable that holds channels of a group."""
-        atoms = set(group.atoms.tolist())
-        return [use for use in self.uses if not atoms.isdisjoint(self.atom_of[use.units].tolist())]
+        return self._members[group.number]
+
+    @cached_property
+    def _members(self) -> list[list[AxisUse]]:
+        number_of = np.full(len(self.atom_of), -1, np.int64)
+        for group in self.groups:
+            number_of[group.atoms] = group.number
+        members: list[list[AxisUse]] = [[] for _ in self.groups]
+        for use in self.uses:
+            for number in np.unique(number_of[self.atom_of[use.units]]).tolist():
+                if number >= 0:
+                    members[number].append(use)
+        return members
 
     def explain(self, group: ChannelGroup) -> list[str]:
         """A group in words: its layers and axes, and what ties them."""
