@@ -72,6 +72,77 @@ def kernels(model: keras.Model) -> dict[str, Any]:
     }
 
 
+SINGLE_KERNEL_LAYERS = (
+    *KERNEL_LAYERS,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.EinsumDense,
+)
+"""Layers with one weight matrix, `kernel`; in the file it may be split, transposed or have axes joined."""
+
+_SEVERAL_MATRICES: tuple[tuple[tuple[type, ...], tuple[str, ...]], ...] = (
+    (
+        (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D),
+        ("depthwise_kernel", "pointwise_kernel"),
+    ),
+    (
+        (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell),
+        ("kernel", "recurrent_kernel"),
+    ),
+    ((keras.layers.Embedding,), ("embeddings",)),
+)
+
+
+def weight_matrices(model: keras.Model) -> dict[str, Any]:
+    """All weight variables that can be pruned or clustered, by a key that survives saving and loading.
+
+    A layer with one matrix has its path as key ("head", "attention/query"): Dense, convolutions plain, depthwise and
+    transposed, EinsumDense, also inside MultiHeadAttention. The others have the variable's name behind the path:
+    "lstm/kernel" and "lstm/recurrent_kernel" of LSTM, GRU and SimpleRNN (cells of an RNN layer: "rnn/lstm_cell/kernel"
+    where it stacks several, directions: "bidirectional/forward_lstm/kernel"), "block/depthwise_kernel" and
+    "block/pointwise_kernel" of separable convolutions, "words/embeddings". A variable comes once, however many layers
+    share it. Layers that are not built have none.
+    """
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for path, layer in walk_layers(model):
+        for key, variable in _matrices(path, layer):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                found[key] = variable
+    return found
+
+
+def _matrices(path: str, layer: Any) -> Iterator[tuple[str, Any]]:
+    if not layer.built:
+        return
+    if isinstance(layer, SINGLE_KERNEL_LAYERS):
+        yield path, layer.kernel
+    for kinds, names in _SEVERAL_MATRICES:
+        if isinstance(layer, kinds):
+            for name in names:
+                yield f"{path}/{name}", getattr(layer, name)
+    if isinstance(layer, keras.layers.RNN):
+        yield from _matrices(path, layer.cell)
+    elif isinstance(layer, keras.layers.StackedRNNCells):
+        for cell in layer.cells:
+            yield from _matrices(f"{path}/{cell.name}", cell)
+    elif isinstance(layer, keras.layers.Bidirectional):
+        for direction in (layer.forward_layer, layer.backward_layer):
+            yield from _matrices(f"{path}/{direction.name}", direction)
+    elif isinstance(layer, keras.layers.MultiHeadAttention):
+        for part in (layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense):
+            yield from _matrices(f"{path}/{part.name}", part)
+
+
+def layer_of(key: str) -> str:
+    """The layer's path in a key of `weight_matrices`: "lstm" of "lstm/recurrent_kernel"."""
+    path, _, name = key.rpartition("/")
+    several = {name for _, names in _SEVERAL_MATRICES for name in names}
+    return path if name in several else key
+
+
 def keep_indices(values: np.ndarray, axes: Sequence[np.ndarray | None]) -> np.ndarray:
     """The part of an array whose indices are kept; None keeps an axis whole."""
     for axis, indices in enumerate(axes):
