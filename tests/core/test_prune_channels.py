@@ -261,7 +261,7 @@ def test_explain_says_how_many_and_what_hangs_together() -> None:
     assert "looks at all channels" in changes["head"]
     count = int(changes["expand"].split(" -> ")[1].split()[0])
     smaller = preview(model, PruneChannelsSettings(macs=0.5, protect=("down",)))
-    assert smaller.get_layer("expand").filters == count < 24
+    assert smaller.model.get_layer("expand").filters == count < 24
     unsaid = {change.layer: change.change for change in explain(model, PruneChannelsSettings(criterion="taylor"))}
     assert unsaid["expand"] == "24 channels, how many go is decided by taylor on training examples"
 

@@ -191,7 +191,7 @@ def test_data_says_what_is_in_it(run_penjing) -> None:
 def test_explain_names_every_layer_before_anything_is_trained(run_penjing) -> None:
     done = run_penjing("explain", "keyword-spotting", "--recipe", "smallest", "--json")
     assert done.returncode == 0, done.stderr
-    steps = {step["technique"]: step["layers"] for step in json.loads(done.stdout)}
+    steps = {step["technique"]: step["layers"] for step in json.loads(done.stdout)["steps"]}
     pruned = {row["layer"]: row["change"] for row in steps["prune-weights"]}
     assert "weights zero" in pruned["block1_pointwise"]
     assert pruned["stem_norm"].startswith("left alone: BatchNormalization")

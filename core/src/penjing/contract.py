@@ -282,8 +282,8 @@ class StepContext:
     """The promises of earlier steps; `fit` keeps them."""
     fit: Callable[..., Mapping[str, Sequence[float]]]
     """`fit(model, training, *, loss=None, wrap=None, on_update=None, label="", invariants=None) -> history`: the
-    engine's training loop
-    (checkpointed, seeded, holding all invariants); see `penjing.compression.finetuning.Trainer.fit`."""
+    engine's training loop (checkpointed, seeded, holding all invariants); see
+    `penjing.compression.finetuning.Trainer.fit`."""
     evaluate: Callable[[Any], float]
     """The primary metric of a Keras model on the validation part."""
     teacher: Callable[[Any], Any]
@@ -312,6 +312,15 @@ class StepOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a dry run of a step leaves for the next: sizes that are right, values that need not be."""
+
+    model: Any
+    export: ExportSettings | None = None
+    """Set where the step decides how the file is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Technique:
     """One way to make a model smaller."""
 
@@ -326,6 +335,9 @@ class Technique:
     """Import strings of the `Invariant` classes that the step may promise."""
     explain: str | None = None
     """`f(model, settings) -> Sequence[LayerChange]`: what it would do, before any training."""
+    preview: str | None = None
+    """`f(model, settings) -> Preview`, for steps that change sizes or the file's form: `penjing explain` goes on from
+    it. None where a step changes values only."""
     search_space: str | None = None
     """`f() -> Mapping[str, Sequence]`: settings worth trying, by name."""
     ends_recipe: bool = False

@@ -20,7 +20,7 @@ from penjing.commands.session import load_host, make_reporter
     required=True,
     help="An .npz file: x_train, y_train, x_validation, y_validation, x_test, y_test; or x, y.",
 )
-@click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file.  [default: int8 after training]")
+@click.option("--recipe", help="A TOML file, or a name: see penjing recipes.  [default: int8 after training]")
 @click.option("--budget", help="Limits: flash=32KB,arena=24KiB,macs=2M,latency=1ms,drop=0.01")
 @click.option("--metric", help="accuracy, balanced_accuracy, auc, mean_absolute_error, root_mean_squared_error")
 @click.option(
@@ -41,7 +41,7 @@ def compress(
     ctx: click.Context,
     model: Path,
     data: Path,
-    recipe: Path | None,
+    recipe: str | None,
     budget: str | None,
     metric: str | None,
     output: Path,
@@ -53,11 +53,10 @@ def compress(
     quiet: bool,
 ) -> None:
     """Make a trained Keras model (.keras, .h5) smaller, and verify the file. Exit with 1 outside the budget."""
-    from penjing.recipe import Recipe
-    from penjing.runner.api import DEFAULT_RECIPE
     from penjing.runner.api import compress as run
+    from penjing.runner.shipped_recipes import open_recipe
 
-    chosen = Recipe.load(recipe) if recipe else Recipe.from_toml(DEFAULT_RECIPE)
+    chosen = open_recipe(recipe)
     result = run(
         model,
         recipe=chosen.with_overrides(overrides),

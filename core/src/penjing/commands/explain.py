@@ -22,15 +22,22 @@ def explain(ctx: click.Context, model: str, recipe: str | None, data: Path | Non
     """Say what each step of a recipe would do to each layer of MODEL, a file or a domain, and why not to others."""
     from penjing.runner.explanation import explain_recipe
 
-    steps: list[dict[str, Any]] = explain_recipe(
+    document: dict[str, Any] = explain_recipe(
         load_host(ctx), model, recipe=recipe, data=data, seed=seed, reporter=make_reporter(True)
     )
     if as_json:
-        print_json(steps)
+        print_json(document)
         return
-    for step in steps:
+    for step in document["steps"]:
         print_table(
             ("layer", "what would happen"),
             [(row["layer"], row["change"]) for row in step["layers"]],
             title=f"step {step['number']}, {step['technique']}",
         )
+        for note in step["notes"]:
+            click.echo(f"  {note}")
+    before, expected = document["before"], document["expected"]
+    click.echo(
+        f"expected: {before['flash_bytes']:,} -> {expected['flash_bytes']:,} B flash ({expected['mode']}), "
+        f"{before['macs']:,} -> {expected['macs']:,} MACs"
+    )

@@ -7,24 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.contract import Metric, Splits, Task
-from penjing.errors import RecipeError, UsageError
+from penjing.errors import UsageError
 from penjing.heavy import import_tensorflow
 from penjing.recipe import Recipe
 from penjing.reporting import SilentReporter
+from penjing.runner.shipped_recipes import open_recipe
 from penjing.verify.limits import Budget
 
 if TYPE_CHECKING:
     from penjing.host import PluginHost
     from penjing.runner.result import RunResult
-
-DEFAULT_RECIPE = """\
-name = "int8"
-summary = "Post-training quantization to int8."
-
-[[steps]]
-technique = "quantize"
-mode = "int8"
-"""
 
 
 def compress(
@@ -48,7 +40,8 @@ def compress(
 
     Args:
         model: A trained `keras.Model` with one output, or the path of a .keras or .h5 file. It is not changed.
-        recipe: A `Recipe`, or a TOML file; None quantizes to int8 after training.
+        recipe: A `Recipe`, the name of one that ships (`penjing recipes`), or a TOML file; None quantizes to int8
+            after training.
         data: Arrays by the names x_train, y_train, x_validation, y_validation, x_test, y_test (or x, y), an .npz file
             with them, or a `Splits`.
         metric: The name of a built-in metric, or a function (targets, outputs) -> float; None takes the task's usual.
@@ -81,7 +74,7 @@ def compress(
             why="calibration, metric and verification need examples",
             hint="pass data=... or --data: arrays or an .npz file",
         )
-    chosen = _recipe(recipe)
+    chosen = open_recipe(recipe)
     limits = Budget.parse(budget)
     # Plans fail before TensorFlow is imported.
     from penjing.compression.plan import plan_steps
@@ -157,14 +150,3 @@ def compress(
         reporter=reporter or SilentReporter(),
         teacher=teacher,
     )
-
-
-def _recipe(given: Recipe | str | Path | None) -> Recipe:
-    if given is None:
-        return Recipe.from_toml(DEFAULT_RECIPE)
-    if isinstance(given, Recipe):
-        return given
-    path = Path(given)
-    if path.suffix != ".toml":
-        raise RecipeError(f"'{given}' is no recipe file", hint="give a .toml file, or a penjing.Recipe")
-    return Recipe.load(path)

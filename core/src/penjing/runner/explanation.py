@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from penjing.contract import LayerChange
+import numpy as np
+
+from penjing.contract import ExportSettings, LayerChange
 from penjing.heavy import import_tensorflow
 from penjing.host import PluginHost
-from penjing.recipe import Recipe
+from penjing.runner.shipped_recipes import open_recipe
 from penjing.verify.limits import Budget
+
+if TYPE_CHECKING:
+    from penjing.compression.plan import PlannedStep
 
 
 def explain_recipe(
@@ -20,8 +27,11 @@ def explain_recipe(
     data: Path | None,
     seed: int,
     reporter: Any,
-) -> list[dict[str, Any]]:
-    """Every step with what it says of each layer.
+) -> dict[str, Any]:
+    """Every step with what it says of each layer, what conflicts, and what the result is expected to cost.
+
+    Each step is asked about the model that the steps before it leave: with the channels that `prune-channels` keeps,
+    say. Nothing is trained.
 
     Args:
         model: A model file, or the name of a domain: its small model is built on its data, untrained.
@@ -31,12 +41,11 @@ def explain_recipe(
         PenjingError: The model, the domain or the recipe is unknown or cannot be handled.
     """
     from penjing.compression.plan import plan_steps
-    from penjing.runner.api import DEFAULT_RECIPE
     from penjing.runner.domain_run import choose_recipe, load_data
 
     path = Path(model)
     if path.suffix in (".keras", ".h5", ".hdf5") or path.exists():
-        chosen = Recipe.load(Path(recipe)) if recipe else Recipe.from_toml(DEFAULT_RECIPE)
+        chosen = open_recipe(recipe)
         steps = plan_steps(chosen, host, host.resolve)
         import_tensorflow()
         from penjing.runner.model_files import open_model
@@ -51,8 +60,10 @@ def explain_recipe(
         from penjing.runner.job import domain_job
 
         network = domain_job(host, domain, chosen, splits, seed).build_model()
+    settings = ExportSettings()
+    before = _costs(network, settings)
     explained = []
-    for step in steps:
+    for index, step in enumerate(steps):
         if step.technique.explain is None:
             changes = [LayerChange(layer="", change="the technique does not explain itself")]
         else:
@@ -63,6 +74,48 @@ def explain_recipe(
                 "technique": step.technique.name,
                 "plugin": str(step.source),
                 "layers": [vars(change) for change in changes],
+                "notes": _notes(step, steps[:index], steps[index + 1 :]),
             }
         )
-    return explained
+        if step.technique.preview is not None:
+            preview = host.resolve(step.technique.preview, step.source)(network, step.settings)
+            network, settings = preview.model, preview.export or settings
+    return {"steps": explained, "before": before, "expected": _costs(network, settings)}
+
+
+def _notes(step: PlannedStep, earlier: Sequence[PlannedStep], later: Sequence[PlannedStep]) -> list[str]:
+    """How a step meets the others: whose promises it keeps, who will change what it makes."""
+    notes = []
+    keeping = [each.technique.name for each in earlier if each.technique.invariants]
+    if keeping and step.technique.changes_structure:
+        notes.append(f"what {', '.join(keeping)} promised is kept for the channels that are left")
+    elif keeping:
+        notes.append(f"keeps what {', '.join(keeping)} promised; checked on the model and on the file")
+    if step.technique.invariants:
+        for each in later:
+            if each.technique.changes_structure:
+                notes.append(
+                    f"step {each.number}, {each.technique.name}, changes the layers afterwards: "
+                    "put it first, so that nothing is decided about channels that go"
+                )
+    return notes
+
+
+def _costs(model: Any, settings: ExportSettings) -> dict[str, Any]:
+    """Flash bytes and MACs of a model's file, written with calibration data that only has the right shape."""
+    from penjing.export.litert import to_litert
+    from penjing.measure.file_graph import FileGraph
+    from penjing.measure.macs import count_macs
+
+    calibration = None
+    if settings.mode not in ("float32", "float16", "dynamic"):
+        generator = np.random.default_rng(0)
+        calibration = [
+            generator.normal(size=(4, *tensor.shape[1:])).astype(tensor.dtype)
+            if "float" in tensor.dtype
+            else np.zeros((4, *tensor.shape[1:]), tensor.dtype)
+            for tensor in model.inputs
+        ]
+        settings = replace(settings, calibration_examples=4)
+    content = to_litert(model, settings, calibration)
+    return {"flash_bytes": len(content), "macs": count_macs(FileGraph.from_bytes(content)).total, "mode": settings.mode}

@@ -20,7 +20,7 @@ from penjing.compression.settings.channel_pruning import PruneChannelsSettings
 from penjing.compression.structure.cost import CostModel
 from penjing.compression.structure.graph import ChannelGraph
 from penjing.compression.structure.surgery import remove_atoms
-from penjing.contract import ExportSettings, KeptAxes, LayerChange, Split, StepContext, StepOutcome
+from penjing.contract import ExportSettings, KeptAxes, LayerChange, Preview, Split, StepContext, StepOutcome
 from penjing.errors import ModelError
 from penjing.export.litert import to_litert
 
@@ -293,7 +293,7 @@ def _decider(settings: PruneChannelsSettings) -> str:
     return "the size of the written file"
 
 
-def preview(model: keras.Model, settings: PruneChannelsSettings) -> keras.Model:
+def preview(model: keras.Model, settings: PruneChannelsSettings) -> Preview:
     """The model with the sizes that it will have, for the steps that follow in a dry run. Where data decide which
     channels go, magnitude stands in for it."""
     stand_in = {"criterion": "l2"} if settings.criterion in criteria.NEEDS_DATA else {}
@@ -302,7 +302,8 @@ def preview(model: keras.Model, settings: PruneChannelsSettings) -> keras.Model:
     cost = CostModel(graph)
     whole = cost.macs(NOTHING), cost.parameters(NOTHING)
     scores = score(graph, settings, None, None, 1)
-    return remove_atoms(graph, select(graph, settings, scores, 1.0, whole, None).tolist())[0]
+    gone = select(graph, settings, scores, 1.0, whole, None)
+    return Preview(model=remove_atoms(graph, gone.tolist())[0])
 
 
 def _change(before: int, after: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from penjing.compression.settings.quantization import QuantizeSettings
-from penjing.contract import ExportSettings, LayerChange, StepContext, StepOutcome
+from penjing.contract import ExportSettings, LayerChange, Preview, StepContext, StepOutcome
 from penjing.errors import DataError
 
 
@@ -54,6 +54,11 @@ def explain(model: keras.Model, settings: QuantizeSettings) -> list[LayerChange]
         for path, layer in walk_layers(model)
         if layer.weights
     ]
+
+
+def preview(model: keras.Model, settings: QuantizeSettings) -> Preview:
+    """The model as it is, and the form of its file."""
+    return Preview(model=model, export=ExportSettings(mode=settings.mode))
 
 
 def search_space() -> dict[str, list[Any]]:
