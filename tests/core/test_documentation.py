@@ -45,6 +45,7 @@ def test_the_readmes_recipe_is_one(run_penjing, toy_model: Path, tmp_path: Path)
     done = run_penjing("explain", toy_model, "--recipe", tmp_path / "half.toml")
     assert done.returncode == 0, done.stderr
     assert "weights zero" in done.stdout
+    assert "B flash (int8)" in done.stdout and "MACs" in done.stdout
 
 
 def test_commands_in_the_readme_exist(run_penjing) -> None:

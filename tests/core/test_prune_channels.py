@@ -20,7 +20,7 @@ from penjing.compression.structure.cost import CostModel
 from penjing.compression.structure.graph import ChannelGraph
 from penjing.compression.structure.surgery import remove_atoms
 from penjing.contract import Split
-from penjing.errors import ModelError, PenjingError
+from penjing.errors import BudgetError, ModelError, PenjingError
 from penjing.measure.file_graph import FileGraph
 from penjing.measure.macs import count_macs
 from penjing.recipe import Recipe
@@ -298,3 +298,16 @@ def test_what_cannot_be_done_is_said_before_work_starts(toy_model: Path, toy_dat
     graph = ChannelGraph.from_model(plain)
     with pytest.raises(ModelError, match="'batchnorm-scale' says nothing"):
         score(graph, PruneChannelsSettings(criterion="batchnorm-scale"), None, None, 0)
+
+
+@pytest.mark.parametrize(("limit", "unit"), [("flash=900", "B"), ("macs=50", "MACs")])
+def test_a_budget_that_nothing_can_meet_is_refused_before_work_starts(
+    toy_model: Path, toy_data: Path, tmp_path: Path, limit: str, unit: str
+) -> None:
+    with pytest.raises(BudgetError) as caught:
+        penjing.compress(toy_model, data=toy_data, budget=limit, output=tmp_path / "run")
+    assert "no recipe can bring this model to" in caught.value.what and unit in caught.value.what
+    assert not list(tmp_path.glob("run/steps/*")) and not (tmp_path / "run/bundle").exists()
+    # The named one is not refused.
+    nearest = caught.value.hint.split(" ")[0]
+    penjing.compress(toy_model, data=toy_data, budget=nearest, output=tmp_path / "again")

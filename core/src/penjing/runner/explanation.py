@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from penjing.contract import ExportSettings, LayerChange
 from penjing.heavy import import_tensorflow
 from penjing.host import PluginHost
@@ -103,19 +101,14 @@ def _notes(step: PlannedStep, earlier: Sequence[PlannedStep], later: Sequence[Pl
 
 def _costs(model: Any, settings: ExportSettings) -> dict[str, Any]:
     """Flash bytes and MACs of a model's file, written with calibration data that only has the right shape."""
+    from penjing.export.calibration import placeholder_calibration
     from penjing.export.litert import to_litert
     from penjing.measure.file_graph import FileGraph
     from penjing.measure.macs import count_macs
 
     calibration = None
     if settings.mode not in ("float32", "float16", "dynamic"):
-        generator = np.random.default_rng(0)
-        calibration = [
-            generator.normal(size=(4, *tensor.shape[1:])).astype(tensor.dtype)
-            if "float" in tensor.dtype
-            else np.zeros((4, *tensor.shape[1:]), tensor.dtype)
-            for tensor in model.inputs
-        ]
+        calibration = placeholder_calibration(model)
         settings = replace(settings, calibration_examples=4)
     content = to_litert(model, settings, calibration)
     return {"flash_bytes": len(content), "macs": count_macs(FileGraph.from_bytes(content)).total, "mode": settings.mode}

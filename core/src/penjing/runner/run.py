@@ -23,6 +23,7 @@ from penjing.host import PluginHost
 from penjing.recipe import Recipe
 from penjing.report import render_report
 from penjing.runner.data_checks import check_splits
+from penjing.runner.feasibility import check_feasible
 from penjing.runner.folder import RunFolder
 from penjing.runner.job import Job
 from penjing.runner.outputs import metrics_document, report_input, write_run_bundle
@@ -105,7 +106,7 @@ def run_job(
     )
     reporter.stage("reference")
     start = fingerprint([job.name, job.splits.sha256, str(seed), training.model_dump_json(), *job.extra_parts])
-    reference, reference_record = _reference(job, bench, training, folder, start, reporter)
+    reference, reference_record = _reference(job, bench, training, budget, folder, start, reporter)
     if until == "train":
         return RunResult(folder=folder.path, metrics={}, report=None, bundle=None)
     info = RunInfo(
@@ -145,7 +146,7 @@ def run_job(
 
 
 def _reference(
-    job: Job, bench: Workbench, training: Any, folder: RunFolder, start: str, reporter: Any
+    job: Job, bench: Workbench, training: Any, budget: Budget, folder: RunFolder, start: str, reporter: Any
 ) -> tuple[Any, dict[str, Any]]:
     """The trained reference, from its checkpoint where it is done."""
     path = folder.reference_outcome
@@ -162,6 +163,7 @@ def _reference(
     check_traceable(model)
     check_outputs(model, job)
     check_finite(model)
+    check_feasible(model, budget)
     history: Mapping[str, Any] = {}
     if job.trains_reference:
         trainer = bench.trainer(seed, path.parent, "reference")
