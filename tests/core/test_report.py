@@ -157,6 +157,16 @@ def test_the_headline_says_what_came_out(report: ReportInput) -> None:
     assert "damaged" in text
 
 
+def test_what_is_left_of_each_layer_is_drawn_where_there_are_numbers(report: ReportInput) -> None:
+    counted = LayerChange(layer="stem", change="24 -> 14 channels", before=24, after=14, unit="channels")
+    uncounted = LayerChange(layer="head", change="left alone")
+    page = render_report(replace(report, layers={"1 prune": (counted, uncounted), "2 other": (uncounted,)}))
+    assert page.count("channels of each layer, before and after") == 1
+    widths = [float(width) for width in re.findall(r'class="(?:before|bar)" x="190" y="8" width="([\d.]+)"', page)]
+    assert widths[1] / widths[0] == pytest.approx(14 / 24, abs=0.001)
+    assert "14 of 24" in page
+
+
 def test_a_broken_budget_and_a_loss_beyond_chance_are_called_so(report: ReportInput) -> None:
     metrics = json.loads(json.dumps(report.metrics))
     metrics["budget"][0].update(holds=False, measured=50_000)

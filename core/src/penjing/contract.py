@@ -259,6 +259,10 @@ class LayerChange:
     layer: str
     change: str
     """'1,024 of 2,048 weights zero', 'left alone: protected by pattern'."""
+    before: float | None = None
+    after: float | None = None
+    unit: str = ""
+    """What the two numbers count, where the change has any: 'channels', 'MACs'. The report draws them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,28 @@ def curves(history: Mapping[str, Sequence[float]], title: str) -> Markup:
     return _svg(title, parts)
 
 
+def before_and_after(rows: Sequence[tuple[str, float, float]], unit: str) -> Markup:
+    """What is left of each layer: a light bar for before, a dark one on it for after.
+
+    Args:
+        rows: (layer, before, after), in the model's order.
+    """
+    pitch, left = 22, 190
+    most = max(before for _, before, _ in rows) or 1.0
+    scale = (_WIDTH - left - 110) / most
+    parts = []
+    for number, (name, before, after) in enumerate(rows):
+        y = 8 + number * pitch
+        parts.append(
+            f'<text class="tick end" x="{left - 8}" y="{y + 13}">{escape(_clipped(name, 26))}</text>'
+            f'<rect class="before" x="{left}" y="{y}" width="{before * scale:.1f}" height="16"/>'
+            f'<rect class="bar" x="{left}" y="{y}" width="{after * scale:.1f}" height="16">'
+            f"<title>{escape(name)}: {before:,g} to {after:,g} {escape(unit)}</title></rect>"
+            f'<text class="tick" x="{left + before * scale + 6:.1f}" y="{y + 13}">{after:,g} of {before:,g}</text>'
+        )
+    return _svg(f"{unit} of each layer, before and after", parts, height=len(rows) * pitch + 16)
+
+
 def difference_bar(estimate: float, low: float, high: float, limit: float | None) -> Markup:
     """An interval of a difference as a bar, with zero and, where there is one, the limit."""
     marks = [0.0, low, high, *([limit] if limit is not None else [])]
@@ -125,8 +147,8 @@ class _Frame:
         )
 
 
-def _clipped(name: str) -> str:
-    return name if len(name) <= 18 else name[:17] + "…"
+def _clipped(name: str, length: int = 18) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def _short(value: float) -> str:

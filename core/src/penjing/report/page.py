@@ -102,10 +102,24 @@ def render_report(report: ReportInput) -> str:
             [row.validation for row in report.steps],
             name,
         ),
+        changes={title: _drawn_changes(rows) for title, rows in report.layers.items()},
         curves={title: drawings.curves(history, title) for title, history in report.curves.items()},
         matrices=matrices,
         sections=[(whose, section.title, Markup(section.html)) for whose, section in report.sections],
     )
+
+
+MOST_BARS = 120
+"""A drawing with more bars is no picture any more; the table below it has them all."""
+
+
+def _drawn_changes(rows: Sequence[LayerChange]) -> Any:
+    from penjing.report import drawings
+
+    counted = [(row.layer, row.before, row.after) for row in rows if row.before is not None and row.after is not None]
+    if not counted or len(counted) > MOST_BARS:
+        return None
+    return drawings.before_and_after(counted, next(row.unit for row in rows if row.before is not None))
 
 
 def _heat(matrix: Sequence[Sequence[int]]) -> list[list[tuple[int, int]]]:

@@ -62,7 +62,14 @@ def apply(context: StepContext, settings: PruneChannelsSettings) -> StepOutcome:
         ),
         invariants=(ChannelCounts.of(model, [path for path in kept if "/" not in path or path in after]),),
         layers=tuple(
-            LayerChange(layer=path, change=_change(count, after[path][0])) for path, (count, _) in before.items()
+            LayerChange(
+                layer=path,
+                change=_change(count, after[path][0]),
+                before=count,
+                after=after[path][0],
+                unit="channels",
+            )
+            for path, (count, _) in before.items()
         ),
         figures={
             "channels_before": channels[0],
