@@ -285,11 +285,12 @@ class StepContext:
     invariants: Sequence[Invariant]
     """The promises of earlier steps; `fit` keeps them."""
     fit: Callable[..., Mapping[str, Sequence[float]]]
-    """`fit(model, training, *, loss=None, wrap=None, on_update=None, label="", invariants=None) -> history`: the
-    engine's training loop (checkpointed, seeded, holding all invariants); see
+    """`fit(model, training, *, loss=None, wrap=None, on_update=None, state=(), label="", invariants=None) -> history`:
+    the engine's training loop (checkpointed, seeded, holding all invariants); see
     `penjing.compression.finetuning.Trainer.fit`."""
-    evaluate: Callable[[Any], float]
-    """The primary metric of a Keras model on the validation part."""
+    evaluate: Callable[..., float]
+    """`evaluate(model, rows=None)`: the primary metric of a Keras model on the validation part, or on these rows of it
+    (integers of shape (n,))."""
     teacher: Callable[[Any], Any]
     """`teacher(training) -> keras.Model`: the domain's teacher, trained with a `TrainingSettings`, or from the cache
     where it was trained before."""

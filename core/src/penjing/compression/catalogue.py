@@ -31,7 +31,10 @@ TECHNIQUES = (
         summary="Small weights become zero and stay zero (a smaller zip, not a smaller file).",
         settings=f"{_SETTINGS}.weight_pruning:PruneWeightsSettings",
         apply=f"{_PRUNE}:apply",
-        invariants=("penjing.compression.pruning.sparsity_mask:SparsityMask",),
+        invariants=(
+            "penjing.compression.pruning.sparsity_mask:SparsityMask",
+            "penjing.compression.pruning.structured_mask:StructuredMask",
+        ),
         explain=f"{_PRUNE}:explain",
         search_space=f"{_PRUNE}:search_space",
     ),

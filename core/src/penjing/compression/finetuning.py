@@ -59,6 +59,7 @@ class Trainer:
         loss: Loss | None = None,
         wrap: Callable[[keras.Model, Loss], tuple[keras.Model, Loss]] | None = None,
         on_update: Callable[[int, int], None] | None = None,
+        state: Sequence[Any] = (),
         label: str = "",
         invariants: Sequence[Invariant] | None = None,
     ) -> dict[str, list[float]]:
@@ -69,6 +70,8 @@ class Trainer:
             loss: Takes (targets, outputs); None takes the domain's or the task's usual loss.
             wrap: Makes the object that is really fitted from (model, loss), such as a distiller around the model.
             on_update: Called before each update with (updates done, updates in all); pruning schedules use it.
+            state: Variables besides the model's that the technique changes while training (masks, scores); they are
+                checkpointed with the model, and restored before `on_update` is first called.
             label: Goes into the checkpoint's fingerprint, besides settings and seed.
             invariants: The promises to keep, where the step has changed those that it was given.
 
@@ -103,12 +106,12 @@ class Trainer:
         optimizer.build(model.trainable_variables)
         trainee.compile(optimizer=optimizer, loss=fitted_loss, jit_compile=False)
 
-        state = _State(
+        saved = _State(
             path=self.folder / f"training-{number}.npz",
             key=fingerprint([training.model_dump_json(), str(self.seed), label, str(updates)]),
-            variables=[*_state_variables(model), *optimizer.variables],
+            variables=[*_state_variables(model), *optimizer.variables, *state],
         )
-        history = state.restore()
+        history = saved.restore()
         for invariant in self.invariants if invariants is None else invariants:
             invariant.hold(model)
         keep_best = training.keep == "best"
@@ -142,15 +145,15 @@ class Trainer:
                 history.setdefault("loss", []).append(value)
                 history.setdefault("validation", []).append(validation)
                 if keep_best and _is_best(history["validation"], self.higher_is_better):
-                    state.mark_best()
+                    saved.mark_best()
                 last = epoch + 1 == training.epochs
                 # Small models finish an epoch in less time than it takes to write a checkpoint safely.
                 if last or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    state.save(history)
+                    saved.save(history)
                     saved_at = time.monotonic()
                 shown.epoch(epoch + 1, {"loss": value, "validation": validation})
         if keep_best:
-            state.take_best()
+            saved.take_best()
         apply_constraints(model)
         return history
 

@@ -104,25 +104,28 @@ def weight_matrices(model: keras.Model) -> dict[str, Any]:
     "block/pointwise_kernel" of separable convolutions, "words/embeddings". A variable comes once, however many layers
     share it. Layers that are not built have none.
     """
-    found: dict[str, Any] = {}
+    return {key: variable for key, _, variable in walk_matrices(model)}
+
+
+def walk_matrices(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer, Any]]:
+    """(key, the layer or cell that owns it, variable) of `weight_matrices`."""
     seen: set[int] = set()
     for path, layer in walk_layers(model):
-        for key, variable in _matrices(path, layer):
+        for key, owner, variable in _matrices(path, layer):
             if id(variable) not in seen:
                 seen.add(id(variable))
-                found[key] = variable
-    return found
+                yield key, owner, variable
 
 
-def _matrices(path: str, layer: Any) -> Iterator[tuple[str, Any]]:
+def _matrices(path: str, layer: Any) -> Iterator[tuple[str, Any, Any]]:
     if not layer.built:
         return
     if isinstance(layer, SINGLE_KERNEL_LAYERS):
-        yield path, layer.kernel
+        yield path, layer, layer.kernel
     for kinds, names in _SEVERAL_MATRICES:
         if isinstance(layer, kinds):
             for name in names:
-                yield f"{path}/{name}", getattr(layer, name)
+                yield f"{path}/{name}", layer, getattr(layer, name)
     if isinstance(layer, keras.layers.RNN):
         yield from _matrices(path, layer.cell)
     elif isinstance(layer, keras.layers.StackedRNNCells):
@@ -134,6 +137,28 @@ def _matrices(path: str, layer: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(layer, keras.layers.MultiHeadAttention):
         for part in (layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense):
             yield from _matrices(f"{path}/{part.name}", part)
+
+
+def key_matches(key: str, patterns: Sequence[str]) -> bool:
+    """Whether a key of `weight_matrices`, its layer or a layer around it fits one of the patterns."""
+    parts = key.split("/")
+    return any(matches("/".join(parts[:count]), patterns) for count in range(1, len(parts) + 1))
+
+
+def check_matrix_patterns(model: keras.Model, patterns: Sequence[str], setting: str) -> None:
+    """Refuse a pattern that fits no layer and no weight matrix.
+
+    Raises:
+        ModelError: The pattern fits nothing of the model.
+    """
+    names = list(dict.fromkeys([path for path, _ in walk_layers(model)] + list(weight_matrices(model))))
+    for pattern in patterns:
+        if not any(key_matches(name, [pattern]) for name in names):
+            raise ModelError(
+                f"no layer fits '{pattern}'",
+                where=f"setting '{setting}'",
+                hint="layers and weights are: " + ", ".join(names),
+            )
 
 
 def layer_of(key: str) -> str:

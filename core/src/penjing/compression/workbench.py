@@ -63,9 +63,13 @@ class Workbench:
     def higher_is_better(self) -> bool:
         return self.metric.direction == "higher"
 
-    def evaluate(self, model: keras.Model) -> float:
-        """The primary metric of a Keras model on the validation part."""
-        return float(self.metric_function(self.validation.y, predict(model, self.validation.x)))
+    def evaluate(self, model: keras.Model, rows: np.ndarray | None = None) -> float:
+        """The primary metric of a Keras model on the validation part, or on these rows of it."""
+        x, y = self.validation.x, self.validation.y
+        if rows is not None:
+            y = np.asarray(y)[rows]
+            x = {name: np.asarray(v)[rows] for name, v in x.items()} if isinstance(x, dict) else np.asarray(x)[rows]
+        return float(self.metric_function(y, predict(model, x)))
 
     def evaluate_file(self, content: bytes) -> float:
         """The primary metric of a .tflite file on the validation part."""

@@ -21,3 +21,24 @@ def polynomial_sparsity(progress: float, *, initial: float, final: float, begin:
         return final
     remaining = 1.0 - (progress - begin) / (end - begin)
     return final + (initial - final) * remaining**3
+
+
+def iterative_sparsity(progress: float, *, final: float, begin: float, end: float, rounds: int) -> float:
+    """Sparsity that rises in rounds, each taking the same share of what is left: s_k = 1 - (1 - s_f)^(k / n).
+
+    Source: the iterative pruning of Han et al. 2015, "Learning both weights and connections", with the geometric
+    rounds of Frankle and Carbin 2019, "The lottery ticket hypothesis".
+
+    Args:
+        progress: Share of the training that is done, 0 to 1.
+        final: Sparsity s_f of the last round.
+        begin: Share of the training at which the first round begins.
+        end: Share of the training by which the last round has begun.
+        rounds: Their number n.
+    """
+    if progress < begin:
+        return 0.0
+    if progress >= end:
+        return final
+    number = 1 + int(rounds * (progress - begin) / (end - begin) + 1e-9)
+    return final if number >= rounds else 1.0 - float((1.0 - final) ** (number / rounds))
