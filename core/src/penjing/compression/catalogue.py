@@ -9,6 +9,7 @@ _PRUNE = "penjing.compression.pruning.weights"
 _CHANNELS = "penjing.compression.pruning.channels"
 _QUANTIZE = "penjing.compression.quantization.post_training"
 _DISTILL = "penjing.compression.distillation"
+_CLUSTER = "penjing.compression.clustering"
 
 TECHNIQUES = (
     Technique(
@@ -48,6 +49,15 @@ TECHNIQUES = (
         preview=f"{_CHANNELS}:preview",
         search_space=f"{_CHANNELS}:search_space",
         changes_structure=True,
+    ),
+    Technique(
+        name="cluster-weights",
+        summary="Weights of a layer share a few values (a smaller zip, not a smaller file).",
+        settings=f"{_SETTINGS}.clustering:ClusterWeightsSettings",
+        apply=f"{_CLUSTER}.sharing:apply",
+        invariants=(f"{_CLUSTER}.clustered_weights:ClusteredWeights",),
+        explain=f"{_CLUSTER}.sharing:explain",
+        search_space=f"{_CLUSTER}.sharing:search_space",
     ),
     Technique(
         name="quantize",

@@ -20,6 +20,7 @@ import numpy as np
 from penjing.bundle.atomic import write_bytes_atomically
 from penjing.compression import checkpoint
 from penjing.compression.determinism import fingerprint, mix_seed, seed_everything
+from penjing.compression.gradients import constrain_gradients
 from penjing.compression.losses import CATEGORICAL_TASKS, Loss, as_targets, output_kind, task_loss
 from penjing.compression.model_tree import walk_layers
 from penjing.compression.settings.training import FinetuneSettings, TrainingSettings
@@ -114,6 +115,7 @@ class Trainer:
         history = saved.restore()
         for invariant in self.invariants if invariants is None else invariants:
             invariant.hold(model)
+        constrain_gradients(optimizer)
         keep_best = training.keep == "best"
         done = len(history.get("loss", []))
         source = _EpochSource(self, training, outputs, passes)

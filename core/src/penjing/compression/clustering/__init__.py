@@ -1,0 +1,1 @@
+"""Clustering: weights that share their values."""

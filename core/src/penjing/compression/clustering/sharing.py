@@ -1,0 +1,208 @@
+"""The technique `cluster-weights`: weights of a kernel share a few values.
+
+Source: Han, Mao and Dally 2016, "Deep Compression", section 3. A file holds every weight as before, so its size does
+not change; it zips better, and a runtime with lookup tables could store each weight as a number of a few bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from penjing.compression.clustering.clustered_weights import ZERO, ClusteredWeights, Codebook
+from penjing.compression.clustering.kmeans import cluster_numbers
+from penjing.compression.clustering.shareable import Weights, as_channels, shareable_weights
+from penjing.compression.determinism import mix_seed
+from penjing.compression.finetuning import apply_constraints
+from penjing.compression.model_tree import check_patterns, matches, walk_layers
+from penjing.compression.settings.clustering import ClusterWeightsSettings
+from penjing.contract import ExportSettings, LayerChange, StepContext, StepOutcome
+from penjing.errors import ModelError
+from penjing.export.litert import to_litert
+from penjing.measure.file_graph import FileGraph
+
+
+def share_values(
+    values: np.ndarray, zeros: np.ndarray, settings: ClusterWeightsSettings, clusters: int, channel_axes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cluster one kernel.
+
+    Args:
+        values: float32 of any shape.
+        zeros: bool of the same shape; these weights become the cluster of zeros, which counts as one of `clusters`.
+        clusters: Distinct values wanted for the kernel, or for each output channel, at least 2.
+        channel_axes: How many axes, counted from the last, number the output channels.
+
+    Returns:
+        (codes, shared): int32 numbers of the clusters, 0 for zeros; and float32 weights with their shared values.
+    """
+    tables = as_channels(values, channel_axes) if settings.scope == "channel" else values.reshape(-1, 1)
+    zero_tables = zeros.reshape(tables.shape)
+    codes = np.full(tables.shape, ZERO, np.int32)
+    shared = np.zeros(tables.shape, np.float32)
+    next_code = ZERO + 1
+    for column in range(tables.shape[1]):
+        free = ~zero_tables[:, column]
+        if not free.any():
+            continue
+        count = clusters - int(not free.all())
+        centroids, labels = cluster_numbers(tables[free, column], count, settings.start, mix_seed(seed, column))
+        codes[free, column] = next_code + labels
+        shared[free, column] = centroids.astype(np.float32)[labels]
+        next_code += len(centroids)
+    return codes.reshape(values.shape), shared.reshape(values.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """What is to be clustered, and why the rest is not."""
+
+    clusters: Mapping[str, int]
+    """By the path of the weights."""
+    left_alone: Mapping[str, str]
+    """Reasons by the path of the weights, or of the layer where it has none that can be shared."""
+
+
+def _choose(
+    model: keras.Model, found: Mapping[str, Weights], settings: ClusterWeightsSettings, held: Mapping[str, Any]
+) -> _Choice:
+    check_patterns(model, settings.exclude, "exclude")
+    check_patterns(model, list(settings.layers), "layers")
+    clusters: dict[str, int] = {}
+    left_alone: dict[str, str] = {}
+    for path, weights in found.items():
+        counts = [count for pattern, count in settings.layers.items() if matches(weights.layer, [pattern])]
+        wanted = counts[0] if counts else settings.default_clusters
+        shape = tuple(weights.variable.shape)
+        size = int(np.prod(shape))
+        if settings.scope == "channel":
+            size //= int(np.prod(shape[len(shape) - weights.channel_axes :]))
+        if matches(weights.layer, settings.exclude):
+            left_alone[path] = "fits 'exclude'"
+        elif path in held:
+            left_alone[path] = "shares its values by an earlier step"
+        elif size <= wanted:
+            whose = "a channel" if settings.scope == "channel" else "it"
+            left_alone[path] = f"{whose} has {size:,} weights, no more than {wanted:,} clusters"
+        else:
+            clusters[path] = wanted
+    layers = {weights.layer for weights in found.values()}
+    for path, layer in walk_layers(model):
+        if path not in layers and layer.weights:
+            left_alone[path] = f"{type(layer).__name__} has no weights to share"
+    if not clusters:
+        raise ModelError(
+            "the model has no weights to cluster",
+            why="; ".join(f"{path}: {reason}" for path, reason in left_alone.items()) or "it has no weights",
+            hint="choose fewer clusters, check 'exclude', or leave the step out",
+        )
+    return _Choice(clusters=clusters, left_alone=left_alone)
+
+
+def explain(model: keras.Model, settings: ClusterWeightsSettings) -> list[LayerChange]:
+    """How many values each layer's weights would share."""
+    found = shareable_weights(model)
+    choice = _choose(model, found, settings, {})
+    whose = " in each output channel" if settings.scope == "channel" else ""
+    changes = {
+        path: f"{int(np.prod(found[path].variable.shape)):,} weights share at most {count:,} values{whose}"
+        for path, count in choice.clusters.items()
+    }
+    changes |= {path: f"left alone: {reason}" for path, reason in choice.left_alone.items()}
+    order = [*found, *(path for path in choice.left_alone if path not in found)]
+    return [LayerChange(layer=path, change=changes[path]) for path in order]
+
+
+def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome:
+    """Cluster the weights, then train the shared values."""
+    model = context.model
+    found = shareable_weights(model)
+    choice = _choose(model, found, settings, _held_codebooks(context))
+    masks = _held_masks(context)
+    before = _zip_bytes(model)
+    books, error, square = {}, 0.0, 0.0
+    for number, (path, clusters) in enumerate(choice.clusters.items()):
+        weights = found[path]
+        values = np.asarray(weights.variable)
+        zeros = ~masks[path] if path in masks else np.zeros(values.shape, bool)
+        if settings.keep_zeros == "all":
+            zeros |= values == 0
+        codes, shared = share_values(
+            values, zeros, settings, clusters, weights.channel_axes, mix_seed(context.seed, "clusters", number)
+        )
+        weights.variable.assign(shared)
+        error += float(((values - shared).astype(np.float64) ** 2).sum())
+        square += float((values.astype(np.float64) ** 2).sum())
+        books[path] = Codebook(
+            codes=codes,
+            clusters=clusters,
+            per_channel=settings.scope == "channel",
+            channel_axes=weights.channel_axes,
+            may_be_scaled=weights.may_be_scaled,
+        )
+    promise = ClusteredWeights(codebooks=books)
+    at_start = context.evaluate(model)
+    promise.hold(model)
+    history = context.fit(model, settings)
+    apply_constraints(model)
+    after = _zip_bytes(model)
+    size = sum(book.codes.size for book in books.values())
+    zeros_kept = sum(int((book.codes == ZERO).sum()) for book in books.values())
+    values_left = sum(len(np.unique(book.codes)) for book in books.values())
+    layers = [LayerChange(layer=path, change=_shared(book)) for path, book in books.items()]
+    layers += [LayerChange(layer=path, change=f"left alone: {why}") for path, why in choice.left_alone.items()]
+    return StepOutcome(
+        model=model,
+        summary=f"{size:,} weights of {len(books)} kernels share {values_left:,} values; the float32 file is as large "
+        f"as before and zips to {after:,} bytes ({before:,} before)",
+        invariants=(promise,),
+        layers=tuple(layers),
+        figures={
+            "shared_weights": size,
+            "distinct_values": values_left,
+            "kept_zeros": zeros_kept,
+            "relative_squared_error": error / square if square else 0.0,
+            "validation_before_training": at_start,
+            "zip_bytes_before": before,
+            "zip_bytes_after": after,
+        },
+        history=history,
+    )
+
+
+def _shared(book: Codebook) -> str:
+    whose = f", at most {book.clusters:,} in an output channel" if book.per_channel else ""
+    zeros = int((book.codes == ZERO).sum())
+    kept = f"; {zeros:,} stay zero" if zeros else ""
+    return f"{book.codes.size:,} weights share {len(np.unique(book.codes)):,} values{whose}{kept}"
+
+
+def _zip_bytes(model: keras.Model) -> int:
+    """What the float32 file of the model zips to."""
+    return FileGraph.from_bytes(to_litert(model, ExportSettings())).zip_bytes
+
+
+def _held_masks(context: StepContext) -> dict[str, np.ndarray]:
+    """Zeros that earlier steps promised, by path (False = zero)."""
+    held: dict[str, np.ndarray] = {}
+    for invariant in context.invariants:
+        for path, mask in getattr(invariant, "masks", {}).items():
+            held[path] = mask & held[path] if path in held else mask
+    return held
+
+
+def _held_codebooks(context: StepContext) -> dict[str, Any]:
+    """Codebooks of earlier steps: clustering their weights anew could tear a cluster apart."""
+    held: dict[str, Any] = {}
+    for invariant in context.invariants:
+        held.update(getattr(invariant, "codebooks", {}))
+    return held
+
+
+def search_space() -> dict[str, list[Any]]:
+    """Settings worth trying."""
+    return {"clusters": [8, 16, 32, 64], "scope": ["layer", "channel"], "start": ["linear", "density", "optimal"]}
