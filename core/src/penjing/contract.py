@@ -285,17 +285,22 @@ class StepContext:
     invariants: Sequence[Invariant]
     """The promises of earlier steps; `fit` keeps them."""
     fit: Callable[..., Mapping[str, Sequence[float]]]
-    """`fit(model, training, *, loss=None, wrap=None, on_update=None, state=(), label="", invariants=None) -> history`:
-    the engine's training loop (checkpointed, seeded, holding all invariants); see
+    """`fit(model, training, *, loss=None, wrap=None, on_update=None, state=(), label="", invariants=None, signals=None)
+    -> history`: the engine's training loop (checkpointed, seeded, holding all invariants); see
     `penjing.compression.finetuning.Trainer.fit`."""
     evaluate: Callable[..., float]
     """`evaluate(model, rows=None)`: the primary metric of a Keras model on the validation part, or on these rows of it
     (integers of shape (n,))."""
-    teacher: Callable[[Any], Any]
-    """`teacher(training) -> keras.Model`: the domain's teacher, trained with a `TrainingSettings`, or from the cache
-    where it was trained before."""
+    teacher: Callable[..., Any]
+    """`teacher(training, *, member=0) -> keras.Model`: the domain's teacher, trained with a `TrainingSettings`, or from
+    the cache where it was trained before; each member is one of another seed. Where the caller has given a teacher, it
+    is that one: a `keras.Model`, or a scikit-learn estimator."""
     progress: Callable[[str], None]
     """A line for the person who waits."""
+    reference: Callable[[], Any] | None = None
+    """`reference() -> keras.Model`: a copy of the trained model before compression."""
+    augmented: bool = False
+    """Whether `fit` draws new inputs each epoch (where its settings do not switch that off)."""
 
 
 @dataclass(frozen=True, kw_only=True)

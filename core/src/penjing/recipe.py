@@ -223,6 +223,12 @@ def _key_lines(text: str) -> dict[tuple[str | int, ...], int]:
     steps = 0
     for number, line in enumerate(text.splitlines(), start=1):
         if match := _STEP_HEADER.match(line):
+            parts = match[1].split(".")
+            if parts[0] == "steps" and len(parts) > 1 and steps:
+                # [[steps.losses]] is a list of tables inside the step above it.
+                prefix = ("steps", steps - 1, *parts[1:])
+                lines.setdefault(prefix, number)
+                continue
             prefix = (match[1], steps)
             steps += 1
             lines.setdefault((match[1],), number)

@@ -8,7 +8,7 @@ _SETTINGS = "penjing.compression.settings"
 _PRUNE = "penjing.compression.pruning.weights"
 _CHANNELS = "penjing.compression.pruning.channels"
 _QUANTIZE = "penjing.compression.quantization.post_training"
-_DISTILL = "penjing.compression.distillation"
+_DISTILL = "penjing.compression.distillation.technique"
 _CLUSTER = "penjing.compression.clustering"
 
 TECHNIQUES = (
@@ -21,7 +21,7 @@ TECHNIQUES = (
     ),
     Technique(
         name="distill",
-        summary="Learn from a bigger model's outputs, on top of the labels.",
+        summary="Learn from a teacher: its outputs, its layers, its relations, on top of the labels.",
         settings=f"{_SETTINGS}.distillation:DistillSettings",
         apply=f"{_DISTILL}:apply",
         explain=f"{_DISTILL}:explain",

@@ -63,21 +63,27 @@ class Trainer:
         state: Sequence[Any] = (),
         label: str = "",
         invariants: Sequence[Invariant] | None = None,
+        signals: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, list[float]]:
         """Train a model in place.
 
         Args:
             model: The model whose weights change.
             loss: Takes (targets, outputs); None takes the domain's or the task's usual loss.
-            wrap: Makes the object that is really fitted from (model, loss), such as a distiller around the model.
+            wrap: Makes the object that is really fitted from (model, loss), such as a distiller around the model. It
+                may bring trainable variables of its own beside the model's.
             on_update: Called before each update with (updates done, updates in all); pruning schedules use it.
             state: Variables besides the model's that the technique changes while training (masks, scores); they are
                 checkpointed with the model, and restored before `on_update` is first called.
             label: Goes into the checkpoint's fingerprint, besides settings and seed.
             invariants: The promises to keep, where the step has changed those that it was given.
+            signals: What a teacher says of the training part: arrays of shape (n, ...) in its order. What `wrap` made
+                then gets {"targets": ..., "teacher": ...} as its targets. Not for augmented inputs, which the teacher
+                has not seen.
 
         Returns:
-            Training curves: `loss` and the validation metric under `validation`, one value per epoch.
+            Training curves, one value per epoch: `loss`, the validation metric under `validation`, and what else the
+            fitted object measures.
 
         Raises:
             ModelError: The loss became NaN or infinite.
@@ -104,13 +110,13 @@ class Trainer:
         updates_per_epoch = -(-len(self.train) * passes // training.batch_size)
         updates = updates_per_epoch * training.epochs
         optimizer = _optimizer(training, updates_per_epoch)
-        optimizer.build(model.trainable_variables)
+        optimizer.build(trainee.trainable_variables)
         trainee.compile(optimizer=optimizer, loss=fitted_loss, jit_compile=False)
 
         saved = _State(
             path=self.folder / f"training-{number}.npz",
             key=fingerprint([training.model_dump_json(), str(self.seed), label, str(updates)]),
-            variables=[*_state_variables(model), *optimizer.variables, *state],
+            variables=[*_state_variables(trainee), *optimizer.variables, *state],
         )
         history = saved.restore()
         for invariant in self.invariants if invariants is None else invariants:
@@ -118,7 +124,7 @@ class Trainer:
         constrain_gradients(optimizer)
         keep_best = training.keep == "best"
         done = len(history.get("loss", []))
-        source = _EpochSource(self, training, outputs, passes)
+        source = _EpochSource(self, training, outputs, passes, signals)
         callback = _Updates(on_update, done * updates_per_epoch, updates)
         saved_at = time.monotonic()
         with self.progress(training.epochs, done) as shown:
@@ -136,7 +142,7 @@ class Trainer:
                     callbacks=[callback],
                 )
                 curves = {name: float(values[-1]) for name, values in fitted.history.items()}
-                value = curves["total_loss"] if "total_loss" in curves else curves["loss"]
+                value = curves.pop("loss")
                 if not np.isfinite(value):
                     raise ModelError(
                         f"training diverged: the loss of epoch {epoch + 1} is {value}",
@@ -146,6 +152,8 @@ class Trainer:
                 validation = self.evaluate(model)
                 history.setdefault("loss", []).append(value)
                 history.setdefault("validation", []).append(validation)
+                for name, curve in curves.items():
+                    history.setdefault(name, []).append(curve)
                 if keep_best and _is_best(history["validation"], self.higher_is_better):
                     saved.mark_best()
                 last = epoch + 1 == training.epochs
@@ -220,8 +228,16 @@ class _State:
 class _EpochSource:
     """Inputs of each epoch; the next epoch is augmented while this one trains."""
 
-    def __init__(self, trainer: Trainer, training: TrainingSettings, outputs: int, passes: int) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        training: TrainingSettings,
+        outputs: int,
+        passes: int,
+        signals: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.trainer = trainer
+        self.signals = signals
         self.training = training
         self.outputs = outputs
         self.passes = passes
@@ -255,17 +271,13 @@ class _EpochSource:
         if self.passes == 1:
             return made[0]
         xs, targets, weights = zip(*made, strict=True)
-        joined = (
-            {name: np.concatenate([x[name] for x in xs]) for name in xs[0]}
-            if isinstance(xs[0], dict)
-            else np.concatenate(xs)
-        )
-        return joined, np.concatenate(targets), None if weights[0] is None else np.concatenate(weights)
+        return _joined(xs), _joined(targets), None if weights[0] is None else np.concatenate(weights)
 
     def _pass(self, number: int) -> tuple[Any, Any, Any]:
         """All examples once, in an order and with an augmentation that depend on the seed and the number alone."""
         trainer = self.trainer
         if trainer.augment is not None and self.training.augment:
+            assert self.signals is None, "the teacher has not seen augmented inputs"
             x, y = trainer.augment(number, mix_seed(trainer.seed, trainer.counter[0]))
         else:
             x, y = trainer.train.x, trainer.train.y
@@ -274,9 +286,19 @@ class _EpochSource:
         weight = None
         if self.training.class_weight == "balanced":
             weight = balanced_weights(trainer.task, targets)[order]
+        ordered: Any = targets[order]
+        if self.signals is not None:
+            ordered = {"targets": ordered, "teacher": {name: values[order] for name, values in self.signals.items()}}
         if isinstance(x, dict):
-            return {name: np.asarray(value)[order] for name, value in x.items()}, targets[order], weight
-        return np.asarray(x)[order], targets[order], weight
+            return {name: np.asarray(value)[order] for name, value in x.items()}, ordered, weight
+        return np.asarray(x)[order], ordered, weight
+
+
+def _joined(passes: Sequence[Any]) -> Any:
+    """Arrays, or nested dicts of them, one after the other."""
+    if isinstance(passes[0], dict):
+        return {name: _joined([one[name] for one in passes]) for name in passes[0]}
+    return np.concatenate(passes)
 
 
 def balanced_weights(task: Task, targets: np.ndarray) -> np.ndarray:

@@ -126,7 +126,7 @@ def run_steps(
         finished = _read_step(place, chain, step, resolve)
         resumed = finished is not None
         if finished is None:
-            _run_step(state, step, bench, place, chain, resolve)
+            _run_step(state, step, bench, place, chain, resolve, reference_path)
             # Also a step that has just run goes on from its checkpoint: a resumed run cannot differ then.
             finished = _read_step(place, chain, step, resolve)
             assert finished is not None
@@ -195,6 +195,7 @@ def _run_step(
     place: Path,
     chain: str,
     resolve: Resolve,
+    reference_path: Path,
 ) -> None:
     name = step.technique.name
     marker = place / "fingerprint.txt"
@@ -223,6 +224,8 @@ def _run_step(
         evaluate=bench.evaluate,
         teacher=bench.teacher,
         progress=bench.reporter.line,
+        reference=lambda: checkpoint.load_model(reference_path),
+        augmented=bench.augment is not None,
     )
     apply = resolve(step.technique.apply, step.source)
     try:

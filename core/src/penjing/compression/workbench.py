@@ -54,8 +54,8 @@ class Workbench:
     """What the teacher's architecture depends on: the domain and its options."""
     teacher_cache: Path | None = None
     """Folder of trained teachers, shared by runs."""
-    given_teacher: keras.Model | None = None
-    """A trained teacher in place of the domain's."""
+    given_teacher: Any = None
+    """A trained Keras model or a scikit-learn estimator in place of the domain's teacher."""
     events: Path | None = None
     """Folder of TensorBoard events."""
 
@@ -93,19 +93,29 @@ class Workbench:
             progress=lambda epochs, done: EpochProgress(self, title, epochs, done),
         )
 
-    def teacher(self, training: TrainingSettings) -> keras.Model:
-        """The domain's teacher, trained; from the cache where the same was trained before.
+    def teacher(self, training: TrainingSettings, *, member: int = 0) -> Any:
+        """The domain's teacher, trained; from the cache where the same was trained before. Or the one that was given.
+
+        Args:
+            member: Teachers of other numbers start from other weights.
 
         Raises:
-            UsageError: The domain has no teacher.
+            UsageError: The domain has no teacher, or several are asked of the one that was given.
         """
         if self.given_teacher is not None:
+            if member:
+                raise UsageError(
+                    "one teacher was given, several members are asked for",
+                    where="setting 'teacher.members'",
+                    hint="leave members at 1",
+                )
             return self.given_teacher
         if self.build_teacher is None:
             raise UsageError(
                 "there is no teacher to distil from",
                 why="the domain has no build_teacher, and a lone model brings none",
-                hint="leave the step 'distill' out, or pass teacher=... to penjing.compress",
+                hint="leave the step 'distill' out, pass teacher=... to penjing.compress, or name another source: "
+                'teacher = { source = "reference" }',
             )
         assert self.teacher_cache is not None
         key = fingerprint(
@@ -116,6 +126,7 @@ class Workbench:
                 training.model_dump_json(),
                 str(self.seed),
                 keras.__version__,
+                *([f"member {member}"] if member else []),
             ]
         )
         folder = self.teacher_cache / key[:32]
@@ -123,9 +134,11 @@ class Workbench:
         if path.is_file():
             self.reporter.line(f"teacher: trained before, taken from {path}")
             return checkpoint.load_model(path)
-        seed = seed_everything(self.seed, "teacher")
+        seed = seed_everything(self.seed, "teacher", *([member] if member else []))
         model = self.build_teacher()
-        self.trainer(seed, folder, "teacher").fit(model, training, label="teacher")
+        self.trainer(seed, folder, f"teacher {member + 1}" if member else "teacher").fit(
+            model, training, label="teacher"
+        )
         checkpoint.save_model(model, path)
         for leftover in folder.glob("training-*.npz"):
             leftover.unlink()
