@@ -21,6 +21,7 @@ from penjing.commands.session import load_host, make_reporter
     help="An .npz file: x_train, y_train, x_validation, y_validation, x_test, y_test; or x, y.",
 )
 @click.option("--recipe", help="A TOML file, or a name: see penjing recipes.  [default: int8 after training]")
+@click.option("--teacher", type=click.Path(path_type=Path), help="A .keras or .h5 file for the step 'distill'.")
 @click.option("--budget", help="Limits: flash=32KB,arena=24KiB,macs=2M,latency=1ms,drop=0.01")
 @click.option("--metric", help="accuracy, balanced_accuracy, auc, mean_absolute_error, root_mean_squared_error")
 @click.option(
@@ -42,6 +43,7 @@ def compress(
     model: Path,
     data: Path,
     recipe: str | None,
+    teacher: Path | None,
     budget: str | None,
     metric: str | None,
     output: Path,
@@ -63,6 +65,7 @@ def compress(
         data=data,
         metric=metric,
         budget=budget,
+        teacher=teacher,
         output=output,
         seed=seed,
         resume=resume,

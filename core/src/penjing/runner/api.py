@@ -49,7 +49,8 @@ def compress(
         output: The run folder.
         task: What the targets are; None reads it off the targets.
         higher_is_better: Of a metric that is given as a function.
-        teacher: A trained `keras.Model` for the step `distill`.
+        teacher: For the step `distill`: a trained `keras.Model`, the path of a .keras or .h5 file, or a scikit-learn
+            estimator, which need not be fitted.
         resume: Go on with a run that was interrupted.
         overwrite: Delete an earlier run in the folder.
 
@@ -108,9 +109,29 @@ def compress(
     check_traceable(model)
     output_kind(model)  # refuses a model with several outputs
     check_finite(model)
-    weights = hashlib.sha256(
-        b"".join(np.ascontiguousarray(value).tobytes() for value in model.get_weights())
-    ).hexdigest()
+
+    def content_hash(network: Any) -> str:
+        return hashlib.sha256(
+            b"".join(np.ascontiguousarray(value).tobytes() for value in network.get_weights())
+        ).hexdigest()
+
+    weights = content_hash(model)
+    if isinstance(teacher, (str, Path)):
+        teacher = open_model(Path(teacher))
+    # Another teacher makes another run.
+    taught_by: tuple[str, ...] = ()
+    if hasattr(teacher, "get_weights"):
+        check_traceable(teacher)
+        check_finite(teacher)
+        taught_by = (content_hash(teacher),)
+    elif hasattr(teacher, "fit") and hasattr(teacher, "get_params"):
+        taught_by = (repr(teacher),)
+    elif teacher is not None:
+        raise UsageError(
+            f"a {type(teacher).__name__} cannot teach",
+            where="teacher",
+            hint="give a trained keras.Model, the path of one, or a scikit-learn estimator",
+        )
     task = task or guess_task(splits, int(model.outputs[0].shape[-1]))
     if callable(metric):
         function: Callable[..., float] = metric
@@ -132,10 +153,12 @@ def compress(
         metric_functions={described.name: function},
         build_model=lambda: model,
         trains_reference=False,
-        extra_parts=(weights,),
+        extra_parts=(weights, *taught_by),
     )
     folder = RunFolder(Path(output))
     key = {**run_key("model", seed, splits.sha256, chosen, limits), "model": weights}
+    if taught_by:
+        key["teacher"] = taught_by[0]
     if folder.open(key, resume=resume, overwrite=overwrite) == "finished":
         return finished_result(folder)
     return run_job(

@@ -174,26 +174,23 @@ class _Rebuild:
         inner = [name for name in ("layer", "backward_layer", "cell") if isinstance(config.get(name), Mapping)]
         if inner and kind in (_LAYERS.Bidirectional, _LAYERS.TimeDistributed, _LAYERS.RNN):
             for name in inner:
-                entry = config[name]
-                cell = keras.saving.deserialize_keras_object(entry)
-                config[name] = {**entry, "config": self._scaled(type(cell), entry["config"], layer, is_head)}
+                config[name] = self._scaled_entry(config[name], layer, is_head)
             return config
         if kind is _LAYERS.StackedRNNCells:
+            last = len(config["cells"]) - 1  # its units are the layer's
             config["cells"] = [
-                {
-                    **entry,
-                    "config": self._scaled(
-                        type(keras.saving.deserialize_keras_object(entry)),
-                        entry["config"],
-                        layer,
-                        # The last cell's units are the layer's.
-                        is_head and number == len(config["cells"]) - 1,
-                    ),
-                }
+                self._scaled_entry(entry, layer, is_head and number == last)
                 for number, entry in enumerate(config["cells"])
             ]
             return config
         raise _cannot(layer, f"nothing is known about the width of a {kind.__name__}")
+
+    def _scaled_entry(self, entry: Mapping[str, Any], layer: Any, is_head: bool) -> dict[str, Any]:
+        """The same for a layer as it stands in another's configuration."""
+        kind = type(keras.saving.deserialize_keras_object({**entry, "build_config": None}))
+        config = self._scaled(kind, entry["config"], layer, is_head)
+        # Without the shapes that it was built for.
+        return {**{name: value for name, value in entry.items() if name != "build_config"}, "config": config}
 
 
 def _reaches_inputs(model: keras.Model, heads: set[int]) -> bool:

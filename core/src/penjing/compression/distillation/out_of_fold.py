@@ -54,7 +54,7 @@ def soft_labels(context: StepContext, settings: TeacherSettings, given: Any = No
 
     task = context.task
     estimator = clone(given) if given is not None else named_estimator(settings, task)
-    _check_kind(estimator, task)
+    check_kind(estimator, task)
     shape = tuple(int(size) for size in context.model.outputs[0].shape[1:])
     rows, targets = as_rows(context.train.x), as_labels(task, context.train.y)
     cache = _Cache(
@@ -255,7 +255,7 @@ class _Cache:
         write_bytes_atomically(self._path, checkpoint.pack_arrays(arrays))
 
 
-def _check_kind(estimator: Any, task: Task) -> None:
+def check_kind(estimator: Any, task: Task) -> None:
     from sklearn.base import is_classifier
 
     classes = task in CATEGORICAL_TASKS or task in BINARY_TASKS
