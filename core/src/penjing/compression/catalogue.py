@@ -7,6 +7,7 @@ from penjing.contract import Technique
 _SETTINGS = "penjing.compression.settings"
 _PRUNE = "penjing.compression.pruning.weights"
 _CHANNELS = "penjing.compression.pruning.channels"
+_DEAD = "penjing.compression.pruning.dead"
 _QUANTIZE = "penjing.compression.quantization.post_training"
 _DISTILL = "penjing.compression.distillation.technique"
 _CLUSTER = "penjing.compression.clustering"
@@ -26,6 +27,15 @@ TECHNIQUES = (
         apply=f"{_DISTILL}:apply",
         explain=f"{_DISTILL}:explain",
         search_space=f"{_DISTILL}:search_space",
+    ),
+    Technique(
+        name="remove-dead",
+        summary="Remove channels that are provably constant or unread: the outputs stay the same.",
+        settings=f"{_SETTINGS}.dead_channels:RemoveDeadSettings",
+        apply=f"{_DEAD}:apply",
+        explain=f"{_DEAD}:explain",
+        search_space=f"{_DEAD}:search_space",
+        changes_structure=True,
     ),
     Technique(
         name="prune-weights",

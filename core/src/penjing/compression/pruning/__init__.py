@@ -1,1 +1,1 @@
-"""Pruning: of single weights."""
+"""Pruning: of single weights, and of channels that are provably dead."""
