@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from penjing.compression.pruning.bounds import UNBOUNDED, ModelBounds, model_bounds
-from penjing.compression.pruning.calls import CallGraph
-from penjing.compression.pruning.intervals import Interval
+from penjing.compression.bounds.calls import CallGraph
+from penjing.compression.bounds.intervals import Interval
+from penjing.compression.bounds.propagation import UNBOUNDED, ModelBounds, model_bounds
 
 layers = keras.layers
 IMAGE, SERIES, TABLE = (6, 5, 3), (7, 3), (4,)
@@ -171,7 +171,7 @@ finite = st.floats(-30, 30, width=32)
 def test_an_activation_at_any_point_is_within_the_bounds_of_any_interval_around_it(
     name: str, points: np.ndarray, end: float
 ) -> None:
-    from penjing.compression.pruning.layer_bounds import activation_bounds
+    from penjing.compression.bounds.layer_bounds import activation_bounds
 
     layer: Any = ONE_INPUT[name][1]
     interval = Interval.between(np.minimum(points.min(), end), np.maximum(points.max(), end), 1)

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import penjing
+from penjing.compression.bounds.propagation import UNBOUNDED
 from penjing.compression.model_tree import count_parameters
-from penjing.compression.pruning.bounds import UNBOUNDED
-from penjing.compression.pruning.dead import apply, explain
-from penjing.compression.pruning.removal import remove_dead
+from penjing.compression.pruning.dead.removal import remove_dead
+from penjing.compression.pruning.dead.technique import apply, explain
 from penjing.compression.pruning.sparsity_mask import SparsityMask
 from penjing.compression.settings.dead_channels import RemoveDeadSettings
 from penjing.contract import Metric, Split, StepContext
@@ -512,7 +512,7 @@ def test_the_data_as_evidence_removes_more_and_says_that_it_is_no_proof(tmp_path
 
 def test_a_difference_at_the_outputs_stops_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A removal that forgets to put the constant into the bias must not get through."""
-    from penjing.compression.pruning.readers import Reader
+    from penjing.compression.pruning.dead.readers import Reader
 
     model, one, _ = _conv_pair({}, {"padding": "valid"})
     _make_constant(one, 1, 1.25)

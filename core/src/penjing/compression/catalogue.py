@@ -7,7 +7,7 @@ from penjing.contract import Technique
 _SETTINGS = "penjing.compression.settings"
 _PRUNE = "penjing.compression.pruning.weights"
 _CHANNELS = "penjing.compression.pruning.channels"
-_DEAD = "penjing.compression.pruning.dead"
+_DEAD = "penjing.compression.pruning.dead.technique"
 _QUANTIZE = "penjing.compression.quantization.post_training"
 _DISTILL = "penjing.compression.distillation.technique"
 _CLUSTER = "penjing.compression.clustering"

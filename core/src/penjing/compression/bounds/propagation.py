@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from penjing.compression.pruning.calls import CallGraph, Value
-from penjing.compression.pruning.intervals import Interval
-from penjing.compression.pruning.layer_bounds import call_bounds
+from penjing.compression.bounds.calls import CallGraph, Value
+from penjing.compression.bounds.intervals import Interval
+from penjing.compression.bounds.layer_bounds import call_bounds
 
 
 @dataclass(frozen=True, kw_only=True)

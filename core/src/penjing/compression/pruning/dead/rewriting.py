@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from penjing.compression.bounds.calls import Call
+from penjing.compression.bounds.intervals import Interval
+from penjing.compression.bounds.propagation import ModelBounds
 from penjing.compression.model_tree import walk_layers
-from penjing.compression.pruning.bounds import ModelBounds
-from penjing.compression.pruning.calls import Call
-from penjing.compression.pruning.intervals import Interval
 from penjing.compression.structure.graph import is_nested_model
 
 layers = keras.layers

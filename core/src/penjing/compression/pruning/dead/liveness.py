@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from penjing.compression.pruning.bounds import ModelBounds
-from penjing.compression.pruning.readers import Reader, find_readers
+from penjing.compression.bounds.propagation import ModelBounds
+from penjing.compression.pruning.dead.readers import Reader, find_readers
 from penjing.compression.structure.builder import AxisUse
 from penjing.compression.structure.graph import ChannelGraph
 

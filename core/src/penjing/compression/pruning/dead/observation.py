@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from penjing.compression.pruning.calls import CallGraph, Value
-from penjing.compression.pruning.intervals import Interval
+from penjing.compression.bounds.calls import CallGraph, Value
+from penjing.compression.bounds.intervals import Interval
 
 OBSERVED = "constant on all data (not proven)"
 

@@ -16,12 +16,12 @@ from typing import Any
 import keras
 
 from penjing.bundle.atomic import write_json_atomically
+from penjing.compression.bounds.calls import CallGraph, is_plain
+from penjing.compression.bounds.propagation import UNBOUNDED, Range, model_bounds
 from penjing.compression.model_tree import count_parameters, walk_layers
-from penjing.compression.pruning.bounds import UNBOUNDED, Range, model_bounds
-from penjing.compression.pruning.calls import CallGraph, is_plain
-from penjing.compression.pruning.certificate import LIMIT, Difference, check, compare
-from penjing.compression.pruning.dead_channels import channel_counts, find_dead
-from penjing.compression.pruning.ranges import (
+from penjing.compression.pruning.dead.certificate import LIMIT, Difference, check, compare
+from penjing.compression.pruning.dead.liveness import channel_counts, find_dead
+from penjing.compression.pruning.dead.ranges import (
     declared_ranges,
     input_arrays,
     input_names,
@@ -29,8 +29,8 @@ from penjing.compression.pruning.ranges import (
     ranges_of,
     some_of,
 )
-from penjing.compression.pruning.removal import Removal, remove_dead
-from penjing.compression.pruning.rewriting import find_idle
+from penjing.compression.pruning.dead.removal import Removal, remove_dead
+from penjing.compression.pruning.dead.rewriting import find_idle
 from penjing.compression.settings.dead_channels import RemoveDeadSettings
 from penjing.compression.structure.graph import ChannelGraph
 from penjing.contract import LayerChange, StepContext, StepOutcome

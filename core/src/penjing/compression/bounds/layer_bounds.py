@@ -13,10 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.pruning import kernel_bounds
-from penjing.compression.pruning.calls import Call, Value
-from penjing.compression.pruning.curves import CURVES, GELU_TANH, RANGES, activated, elu, leaky, prelu, relu
-from penjing.compression.pruning.intervals import (
+from penjing.compression.bounds import kernel_bounds
+from penjing.compression.bounds.calls import Call, Value
+from penjing.compression.bounds.curves import CURVES, GELU_TANH, RANGES, activated, elu, leaky, prelu, relu
+from penjing.compression.bounds.intervals import (
     Interval,
     joined,
     largest_of,

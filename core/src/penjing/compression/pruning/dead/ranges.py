@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.pruning.bounds import UNBOUNDED, Range
+from penjing.compression.bounds.propagation import UNBOUNDED, Range
 from penjing.compression.settings.dead_channels import RemoveDeadSettings
 from penjing.errors import DataError, ModelError, did_you_mean
 

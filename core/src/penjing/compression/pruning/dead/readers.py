@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.pruning import kernel_bounds
-from penjing.compression.pruning.bounds import ModelBounds
-from penjing.compression.pruning.calls import Call
-from penjing.compression.pruning.intervals import Interval, joined
+from penjing.compression.bounds import kernel_bounds
+from penjing.compression.bounds.calls import Call
+from penjing.compression.bounds.intervals import Interval, joined
+from penjing.compression.bounds.propagation import ModelBounds
 from penjing.compression.structure.graph import ChannelGraph
 
 layers = keras.layers

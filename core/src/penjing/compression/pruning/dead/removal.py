@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from penjing.compression.pruning.bounds import ModelBounds, Range, model_bounds
-from penjing.compression.pruning.calls import CallGraph, is_plain
-from penjing.compression.pruning.dead_channels import DeadChannels, find_dead
-from penjing.compression.pruning.observation import observed_constants
-from penjing.compression.pruning.rewriting import find_idle, rebuilt
+from penjing.compression.bounds.calls import CallGraph, is_plain
+from penjing.compression.bounds.propagation import ModelBounds, Range, model_bounds
+from penjing.compression.pruning.dead.liveness import DeadChannels, find_dead
+from penjing.compression.pruning.dead.observation import observed_constants
+from penjing.compression.pruning.dead.rewriting import find_idle, rebuilt
 from penjing.compression.structure.graph import ChannelGraph
 from penjing.compression.structure.surgery import remove_atoms
 

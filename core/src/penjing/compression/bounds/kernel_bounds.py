@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.pruning.intervals import Interval, unit_roundoff, weighted_sum
+from penjing.compression.bounds.intervals import Interval, unit_roundoff, weighted_sum
 
 layers = keras.layers
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from scipy import special
 
-from penjing.compression.pruning.intervals import Interval, unit_roundoff
+from penjing.compression.bounds.intervals import Interval, unit_roundoff
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017
 

@@ -1,0 +1,8 @@
+"""What every channel of a model can be, proven from the range of its inputs.
+
+- `calls`: a model as a list of layer calls, nested models opened.
+- `intervals`: interval arithmetic per channel, with room for float32 rounding.
+- `curves`: activations as intervals see them.
+- `kernel_bounds`, `layer_bounds`: what each kind of layer does to bounds.
+- `propagation`: bounds of every tensor of a model.
+"""
