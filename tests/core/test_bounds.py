@@ -274,3 +274,19 @@ def test_half_precision_has_wider_bounds() -> None:
         widths[dtype] = bounds[bounds.graph.outputs[0]].high[0] - 50
         _assert_sound(bounds, _inputs(model, 0.0, 1.0, seed=0))
     assert widths["float16"] > 100 * widths["float32"] > 0
+
+
+def test_the_rounding_of_a_constant_counts_where_it_is_read() -> None:
+    """Two numbers near 33,333 cancel but for some thousandths, which float32 has wrong; times 1,000 that is much."""
+    inputs = keras.Input((1,))
+    first, second, third = layers.Dense(2), layers.Dense(1), layers.Dense(1)
+    model = keras.Model(inputs, third(second(first(inputs))))
+    first.set_weights([np.zeros((1, 2)), np.array([100_003.7, 233_333.3])])
+    second.set_weights([np.array([[1 / 3], [-1 / 7]]), np.array([0.1])])
+    third.set_weights([np.array([[1e3]]), np.array([0.0])])
+    bounds = _bounds(model, -1.0, 1.0)
+    interval = bounds[bounds.graph.outputs[0]]
+    seen = np.asarray(model(np.zeros((1, 1)))).item()
+    assert interval.constant.all()
+    assert abs(seen - interval.value[0]) > 1e-2, "the example shows nothing"
+    assert interval.low[0] <= seen <= interval.high[0]

@@ -439,6 +439,32 @@ def test_recurrent_layers_take_constants_into_their_bias() -> None:
         _same_outputs(model, removal.model)
 
 
+def test_a_recurrent_layer_without_bias_gets_one_of_zeros() -> None:
+    """Keras starts the forget gate's bias at one."""
+    inputs = keras.Input((5, 3))
+    dense = L.Dense(4, name="first")
+    model = keras.Model(inputs, L.Dense(2)(L.LSTM(3, use_bias=False, name="memory")(dense(inputs))))
+    _randomize(model, 6)
+    _make_constant(dense, 2, 0.8)
+    removal = remove_dead(model, UNIT)
+    assert removal.model.get_layer("memory").cell.use_bias
+    _same_outputs(model, removal.model)
+
+
+def test_channels_that_masking_looks_at_stay() -> None:
+    """Steps in which all channels are zero do not count; without the constant channel there would be some."""
+    for behind in (L.LSTM(3), L.Flatten()):
+        inputs = keras.Input((5, 3))
+        dense = L.Dense(2, activation="relu", name="first")
+        model = keras.Model(inputs, L.Dense(2)(behind(L.Masking(0.0)(dense(inputs)))))
+        _randomize(model, 6)
+        dense.bias.assign([-0.3, 0.0])
+        _make_constant(dense, 1, 0.8)
+        removal = remove_dead(model, UNIT)
+        assert removal.model.get_layer("first").units == 2
+        _same_outputs(model, removal.model)
+
+
 def test_a_dead_network_shrinks_to_one_channel_a_layer() -> None:
     inputs = keras.Input((6,))
     x = L.Dense(5, name="first", activation="relu")(inputs)

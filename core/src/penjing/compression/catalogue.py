@@ -34,6 +34,7 @@ TECHNIQUES = (
         settings=f"{_SETTINGS}.dead_channels:RemoveDeadSettings",
         apply=f"{_DEAD}:apply",
         explain=f"{_DEAD}:explain",
+        preview=f"{_DEAD}:preview",
         search_space=f"{_DEAD}:search_space",
         changes_structure=True,
     ),

@@ -165,11 +165,10 @@ def weighted_sum(
     steady = total((~x.constant).astype(float), read) == 0
     known = np.where(x.constant, x.value, 0.0)
     value = total(known, positive + negative) + bias
-    off = error * (total(np.abs(known), positive - negative) + np.abs(bias))
     first = np.argmax(read > 0, axis=0) if read.ndim == 2 else np.arange(read.size)
     return Interval(
-        low=np.where(steady, value - off, lowest - below),
-        high=np.where(steady, value + off, highest + above),
+        low=lowest - below,
+        high=highest + above,
         value=np.where(steady, value, np.nan),
         rule=np.where(steady, np.where(terms > 0, x.rule[first], "kernel zero"), ""),
     )

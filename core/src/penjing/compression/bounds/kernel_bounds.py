@@ -202,7 +202,7 @@ def _unit_normalization(layer: Any, x: Interval, shape: Sequence[int | None], un
 
 def _normalization(layer: Any, x: Interval, shape: Sequence[int | None], unit: float) -> Interval:
     mean, variance = np.asarray(layer.mean, float).reshape(-1), np.asarray(layer.variance, float).reshape(-1)
-    if mean.size not in (1, int(shape[-1] or 1)):
+    if mean.size > 1 and np.shape(layer.mean)[-1] != shape[-1]:
         return Interval.unknown(x.channels)  # statistics of another axis
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
     if layer.invert:

@@ -199,6 +199,8 @@ def _written(call: Call, inputs: Sequence[Interval]) -> list[Interval]:
         if id(item) in known:
             operands.append(known[id(item)])
             continue
+        if isinstance(item, str) or (not hasattr(item, "__array__") and not isinstance(item, (int, float))):
+            return [Interval.unknown()] * 2
         array = np.asarray(item, float)
         table = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
         operands.append(
@@ -299,7 +301,7 @@ def _recurrent(call: Call, inputs: Sequence[Interval]) -> Interval:
     """States start at zero and are made of activations alone, whatever comes in."""
     operation = call.operation
     channels = call.outputs[0].channels
-    if len(call.inputs) > 1:
+    if len(call.inputs) > 1 or operation.stateful:
         return Interval.unknown(channels)  # an initial state of its own
     state = activation_bounds(operation.activation, Interval.unknown(channels), dtype_of(call)).with_zero()
     gate = getattr(operation, "recurrent_activation", None)

@@ -21,6 +21,8 @@ def recurrent(graph: GraphBuilder, call: LayerCall) -> Outputs:
     made = _cell_units(graph, call, call.layer)
     outputs: Outputs = [Labels(axis=len(shape) - 1, units=made) for shape in call.output_shapes]
     for index in range(1, len(call.labels)):  # a state given from outside
+        if call.shapes[index] != (len(made),):
+            continue  # a mask, which Keras hands on as an argument of the call
         graph.units.tie(graph.input_units(call, -1, index=index), made, f"a state of '{call.path}'")
     return outputs
 

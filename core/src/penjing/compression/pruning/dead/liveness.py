@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from penjing.compression.bounds.propagation import ModelBounds
@@ -92,6 +93,11 @@ def find_dead(bounds: ModelBounds, graph: ChannelGraph) -> DeadChannels:
     for use in graph.uses:
         for atom in graph.atom_of[use.units].tolist():
             needed[atom] = graph.why_protected(atom) is not None
+    for call in bounds.graph.calls:
+        # Masking looks at all channels to find the steps that count.
+        labels = graph.labels(call.inputs[0].tensor) if isinstance(call.operation, keras.layers.Masking) else None
+        if labels is not None:
+            needed[graph.atom_of[labels.units]] = True
     while True:
         before = needed.copy()
         for use in reads:

@@ -11,6 +11,7 @@ import numpy as np
 
 from penjing.compression.bounds.calls import CallGraph, is_plain
 from penjing.compression.bounds.propagation import ModelBounds, Range, model_bounds
+from penjing.compression.pruning.channels import join_kept
 from penjing.compression.pruning.dead.liveness import DeadChannels, find_dead
 from penjing.compression.pruning.dead.observation import observed_constants
 from penjing.compression.pruning.dead.rewriting import find_idle, rebuilt
@@ -84,18 +85,6 @@ def _remove(removal: Removal, dead: DeadChannels) -> None:
         removal.model, kept = remove_atoms(dead.graph, dead.atoms)
     finally:
         before.set_weights(weights)  # it may be the caller's
-    removal.kept = _composed(removal.kept, kept)
+    removal.kept = join_kept(removal.kept, kept)
     for path, counts in dead.by_layer().items():
         removal.dead[path] = removal.dead.get(path, Counter()) + counts
-
-
-def _composed(first: Kept, second: Kept) -> Kept:
-    """Indices kept by one removal and then another, in the numbering before both."""
-    composed = dict(first)
-    for path, axes in second.items():
-        earlier = first.get(path, [None] * len(axes))
-        composed[path] = [
-            after if before is None else before if after is None else before[after]
-            for before, after in zip(earlier, axes, strict=True)
-        ]
-    return composed

@@ -151,7 +151,8 @@ def rebuilt(model: keras.Model, dropped: Mapping[str, int], with_bias: Collectio
         layer.trainable = old[path].trainable
         sources = list(old[path].weights)
         for variable in layer.weights:
-            # A bias that is new has nothing to copy; the order of the others is the same.
             if sources and variable.name == sources[0].name and variable.shape == sources[0].shape:
                 variable.assign(sources.pop(0))
+            else:
+                variable.assign(np.zeros(variable.shape))  # the new bias; an LSTM's would start at one
     return copy

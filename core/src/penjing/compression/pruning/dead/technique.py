@@ -33,7 +33,7 @@ from penjing.compression.pruning.dead.removal import Removal, remove_dead
 from penjing.compression.pruning.dead.rewriting import find_idle
 from penjing.compression.settings.dead_channels import RemoveDeadSettings
 from penjing.compression.structure.graph import ChannelGraph
-from penjing.contract import LayerChange, StepContext, StepOutcome
+from penjing.contract import LayerChange, Preview, StepContext, StepOutcome
 
 
 def explain(model: keras.Model, settings: RemoveDeadSettings) -> list[LayerChange]:
@@ -57,6 +57,13 @@ def explain(model: keras.Model, settings: RemoveDeadSettings) -> list[LayerChang
     for path, (_, why) in find_idle(bounds).items():
         changes.append(LayerChange(layer=path, change=f"left out: {why}"))
     return changes
+
+
+def preview(model: keras.Model, settings: RemoveDeadSettings) -> Preview:
+    """The model without what is dead for the declared range, or for any input where none is declared."""
+    declared = declared_ranges(model, settings)
+    ranges = [declared.get(name, UNBOUNDED) for name in input_names(model)]
+    return Preview(model=remove_dead(model, ranges, max_rounds=settings.max_rounds).model)
 
 
 def _dead(size: int, counts: Counter[str]) -> str:
