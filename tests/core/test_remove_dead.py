@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import penjing
 from penjing.compression.bounds.propagation import UNBOUNDED
 from penjing.compression.model_tree import count_parameters
 from penjing.compression.pruning.dead.removal import remove_dead
-from penjing.compression.pruning.dead.technique import apply, explain
+from penjing.compression.pruning.dead.technique import apply, explain, preview
 from penjing.compression.pruning.sparsity_mask import SparsityMask
 from penjing.compression.settings.dead_channels import RemoveDeadSettings
 from penjing.contract import Metric, Split, StepContext
@@ -653,3 +654,21 @@ def test_promises_follow_the_channels_that_are_left(tmp_path: Path) -> None:
     assert not promise.resized(outcome.kept).check(outcome.model)
     wrong = SparsityMask(masks={"two": ~mask}).resized(outcome.kept)
     assert wrong.check(outcome.model)
+
+
+def test_the_page_has_a_recipe_that_runs_and_every_setting(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/techniques/remove-dead.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (step,) = Recipe.from_toml(text).steps
+    assert step.technique == "remove-dead"
+    chosen = RemoveDeadSettings(**step.settings)
+    model, one, _ = _conv_pair({}, {"padding": "valid"})
+    _make_constant(one, 1, 1.25)
+    assert apply(_context(model, tmp_path), chosen).figures["channels_removed"] == 1
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(RemoveDeadSettings.model_fields)
+
+
+def test_the_next_step_is_previewed_on_the_smaller_model() -> None:
+    chosen = RemoveDeadSettings(input_range=(0, 1))
+    assert preview(_threshold_model(), chosen).model.get_layer("hidden").units == 1
+    assert preview(_threshold_model(), RemoveDeadSettings()).model.get_layer("hidden").units == 2
