@@ -171,7 +171,7 @@ finite = st.floats(-30, 30, width=32)
 def test_an_activation_at_any_point_is_within_the_bounds_of_any_interval_around_it(
     name: str, points: np.ndarray, end: float
 ) -> None:
-    from penjing.compression.bounds.layer_bounds import activation_bounds
+    from penjing.compression.bounds.activation_bounds import activation_bounds
 
     layer: Any = ONE_INPUT[name][1]
     interval = Interval.between(np.minimum(points.min(), end), np.maximum(points.max(), end), 1)

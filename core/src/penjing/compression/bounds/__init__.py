@@ -3,6 +3,6 @@
 - `calls`: a model as a list of layer calls, nested models opened.
 - `intervals`: interval arithmetic per channel, with room for float32 rounding.
 - `curves`: activations as intervals see them.
-- `kernel_bounds`, `layer_bounds`: what each kind of layer does to bounds.
+- `kernel_bounds`, `activation_bounds`, `merge_bounds`, `form_bounds`, `layer_bounds`: what each kind of layer does.
 - `propagation`: bounds of every tensor of a model.
 """
