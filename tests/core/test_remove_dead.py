@@ -75,7 +75,8 @@ def _same_outputs(before: keras.Model, after: keras.Model, low: float = -1.0, hi
         x = generator.uniform(low, high, (40, *tensor.shape[1:]))
         x[::2] = np.where(generator.random(x[::2].shape) < 0.5, low, high)
         xs.append(x.astype("float32"))
-    pairs = zip(keras.tree.flatten(before(xs)), keras.tree.flatten(after(xs)), strict=True)
+    given = xs if len(xs) > 1 else xs[0]
+    pairs = zip(keras.tree.flatten(before(given)), keras.tree.flatten(after(given)), strict=True)
     for old, new in ((np.asarray(a, float), np.asarray(b, float)) for a, b in pairs):
         size = np.abs(old).max()
         # Where an output hardly varies, the rounding of its size remains.
@@ -475,6 +476,20 @@ def test_a_dead_network_shrinks_to_one_channel_a_layer() -> None:
     dead.bias.assign([-40.0] * 4)
     removal = remove_dead(model, UNIT)
     assert [layer.units for layer in removal.model.layers if isinstance(layer, L.Dense)] == [1, 1, 2]
+    _same_outputs(model, removal.model)
+
+
+def test_what_stays_for_form_is_read_by_nothing() -> None:
+    """relu(20 - 10 x) is dead for x near 5.5. It stays, as the only channel, but x goes, and then it is not dead."""
+    inputs = keras.Input((2,))
+    first, dead = L.Dense(3, name="first"), L.Dense(1, activation="relu", name="dead")
+    model = keras.Model(inputs, L.Add()([L.Dense(2, name="head")(dead(first(inputs))), L.Dense(2)(inputs)]))
+    _randomize(model, 1)
+    first.set_weights([np.full((2, 3), 0.1), np.full(3, 5.5)])
+    dead.set_weights([np.full((3, 1), -10.0), np.array([20.0])])
+    removal = remove_dead(model, UNIT)
+    assert removal.model.get_layer("first").units == 1
+    assert not np.asarray(removal.model.get_layer("head").kernel).any()
     _same_outputs(model, removal.model)
 
 

@@ -60,17 +60,25 @@ def mixing_weights(layer: Any, channels: int) -> ChannelWeights:
     kernel = np.asarray(layer.kernel, float)
     if isinstance(layer, TRANSPOSED):
         kernel = np.swapaxes(kernel, -1, -2)
-    taps = kernel.reshape(-1, *kernel.shape[-2:])
+    weights = _summed(kernel.reshape(-1, *kernel.shape[-2:]))
     groups = getattr(layer, "groups", 1)
-    if groups > 1:
-        whole = np.zeros((taps.shape[0], channels, taps.shape[2]))
-        share_in, share_out = channels // groups, taps.shape[2] // groups
-        for group in range(groups):
-            rows = slice(group * share_in, (group + 1) * share_in)
-            columns = slice(group * share_out, (group + 1) * share_out)
-            whole[:, rows, columns] = taps[:, :, columns]
-        taps = whole
-    return _summed(taps)
+    if groups == 1:
+        return weights
+    return ChannelWeights(
+        positive=_by_groups(weights.positive, channels, groups),
+        negative=_by_groups(weights.negative, channels, groups),
+        terms=weights.terms,
+    )
+
+
+def _by_groups(weights: np.ndarray, channels: int, groups: int) -> np.ndarray:
+    """Weights (in / groups, out) written out as (in, out): each group of outputs reads its own inputs."""
+    whole = np.zeros((channels, weights.shape[1]))
+    share_in, share_out = channels // groups, weights.shape[1] // groups
+    for group in range(groups):
+        columns = slice(group * share_out, (group + 1) * share_out)
+        whole[group * share_in : (group + 1) * share_in, columns] = weights[:, columns]
+    return whole
 
 
 def depthwise_weights(kernel: Any) -> ChannelWeights:
