@@ -11,6 +11,7 @@ _DEAD = "penjing.compression.pruning.dead.technique"
 _QUANTIZE = "penjing.compression.quantization.post_training"
 _DISTILL = "penjing.compression.distillation.technique"
 _CLUSTER = "penjing.compression.clustering"
+_FACTORIZE = "penjing.compression.factorization.low_rank"
 
 TECHNIQUES = (
     Technique(
@@ -36,6 +37,15 @@ TECHNIQUES = (
         explain=f"{_DEAD}:explain",
         preview=f"{_DEAD}:preview",
         search_space=f"{_DEAD}:search_space",
+        changes_structure=True,
+    ),
+    Technique(
+        name="factorize",
+        summary="Layers become products of thinner layers: fewer parameters and fewer MACs.",
+        settings=f"{_SETTINGS}.factorization:FactorizeSettings",
+        apply=f"{_FACTORIZE}:apply",
+        explain=f"{_FACTORIZE}:explain",
+        search_space=f"{_FACTORIZE}:search_space",
         changes_structure=True,
     ),
     Technique(

@@ -1,0 +1,55 @@
+"""Settings of `factorize`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from penjing.compression.settings.training import TrainingSettings
+
+Target = Literal["energy", "macs", "flash"]
+
+
+class FactorizeSettings(TrainingSettings):
+    """Settings of `factorize`."""
+
+    energy: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the squared weights that each layer keeps at least; 0.9 if no other target is given",
+    )
+    macs: float | None = Field(default=None, gt=0, lt=1, description="MACs that are left, as a share of those before")
+    macs_scope: Literal["model", "layer"] = Field(
+        default="model", description="whether 'macs' speaks of the whole model or of every layer"
+    )
+    flash: int | None = Field(default=None, gt=0, description="bytes that the file may have")
+    flash_format: Literal["float32", "float16", "dynamic", "int8"] = Field(
+        default="float32", description="how the file that 'flash' speaks of is written"
+    )
+    method: Literal["best", "svd", "tucker-2"] = Field(
+        default="best", description="how convolutions are taken apart; the better of both for each layer, or one"
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="patterns of layers to leave alone")
+    epochs: int = Field(default=10, ge=0, description="passes over the training part afterwards")
+    learning_rate: float = Field(default=5e-4, gt=0, description="the highest of the schedule")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> FactorizeSettings:
+        given = [name for name in ("energy", "macs", "flash") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one target, not {' and '.join(given)}")
+        return self
+
+    @property
+    def target(self) -> Target:
+        """What decides the ranks."""
+        if self.macs is not None:
+            return "macs"
+        return "flash" if self.flash is not None else "energy"
+
+    @property
+    def least_energy(self) -> float:
+        """The energy that each layer keeps where energy decides."""
+        return 0.9 if self.energy is None else self.energy
