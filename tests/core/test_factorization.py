@@ -25,7 +25,7 @@ from penjing.compression.factorization.layers import make_chain, options_of
 from penjing.compression.factorization.low_rank import explain, plan
 from penjing.compression.factorization.rank_choice import Option, best_in_total
 from penjing.compression.settings.factorization import FactorizeSettings
-from penjing.compression.surgery import Chain, replace_layers, replaceable_layers
+from penjing.compression.structure.replacement import Chain, replace_layers, replaceable_layers
 from penjing.contract import ExportSettings
 from penjing.errors import ModelError, RecipeError
 from penjing.export.litert import to_litert

@@ -9,11 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.clustering.shareable import as_channels, shareable_weights
-from penjing.compression.file_tensors import axis_orders, unmatched
-from penjing.compression.model_tree import keep_indices
+from penjing.compression.clustering.shareable import as_channels, from_channels
+from penjing.compression.model_tree import keep_indices, weight_matrices
+from penjing.compression.weights_in_file import MatrixPart, unfound
 from penjing.contract import KeptAxes, Violation
-from penjing.measure.file_graph import FileGraph, Tensor
 
 ZERO = 0
 """The number of the cluster whose weights are zero; any kernel may leave it empty."""
@@ -29,22 +28,16 @@ class Codebook:
     """How many distinct values, zero included, the kernel (or each of its channels) has at most."""
     per_channel: bool
     """True where each output channel has values of its own; codes of two channels then differ, but for 0."""
-    channel_axes: int = 1
-    """How many axes, counted from the last, number the output channels."""
+    channel_axes: tuple[int, ...]
+    """The axes that number the output channels."""
     may_be_scaled: bool = False
     """True where the file may hold the kernel times a factor for each output channel."""
 
     def channels(self) -> np.ndarray:
         """The number of each weight's output channel, int64 of the kernel's shape."""
-        shape = self.codes.shape
-        numbers = np.arange(int(np.prod(shape[len(shape) - self.channel_axes :])))
-        return np.broadcast_to(numbers, as_channels(self.codes, self.channel_axes).shape).reshape(shape)
-
-    def within_channels(self) -> np.ndarray:
-        """Codes that differ from channel to channel, for tensors whose channels have scales of their own."""
-        channels = self.channels()
-        codes = self.codes.astype(np.int64)
-        return np.where(codes == ZERO, ZERO, 1 + codes * (int(channels.max()) + 1) + channels)
+        table = as_channels(self.codes, self.channel_axes)
+        numbers = np.broadcast_to(np.arange(table.shape[1]), table.shape)
+        return from_channels(numbers, self.codes.shape, self.channel_axes)
 
 
 class SharedValues:
@@ -81,7 +74,7 @@ class SharedValues:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusteredWeights:
-    """Codebooks by the path of the weights ("conv1", "lstm/recurrent_kernel")."""
+    """Codebooks by the key of the weight matrix (`weight_matrices`): "conv1", "lstm/recurrent_kernel"."""
 
     codebooks: Mapping[str, Codebook]
 
@@ -90,54 +83,54 @@ class ClusteredWeights:
         books = self.codebooks.values()
         counts = sorted({book.clusters for book in books})
         most = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        whose = "output channel" if all(book.per_channel for book in books) else "kernel"
-        return f"weights of {len(self.codebooks)} kernels share at most {most} values per {whose}"
+        whose = "output channel" if all(book.per_channel for book in books) else "matrix"
+        return f"weights of {len(self.codebooks)} matrices share at most {most} values per {whose}"
 
     def hold(self, model: keras.Model) -> None:
         """Tie the weights of each cluster in every later update."""
-        found = shareable_weights(model)
-        for path, book in self.codebooks.items():
-            if path in found and tuple(found[path].variable.shape) == book.codes.shape:
-                variable = found[path].variable
-                variable.constraint = SharedValues(book.codes, variable.constraint)
+        variables = weight_matrices(model)
+        for key, book in self.codebooks.items():
+            if key in variables and tuple(variables[key].shape) == book.codes.shape:
+                variables[key].constraint = SharedValues(book.codes, variables[key].constraint)
 
     def check(self, model: keras.Model) -> list[Violation]:
-        """Kernels that are missing, have another shape, or hold more values than promised."""
+        """Weight matrices that are missing, have another shape, or hold more values than promised."""
         violations = []
-        found = shareable_weights(model)
-        for path, book in self.codebooks.items():
-            if path not in found:
-                violations.append(Violation(layer=path, detail="the layer is gone"))
+        variables = weight_matrices(model)
+        for key, book in self.codebooks.items():
+            if key not in variables:
+                violations.append(Violation(layer=key, detail="the weight matrix is gone"))
                 continue
-            values = np.asarray(found[path].variable)
+            values = np.asarray(variables[key])
             if values.shape != book.codes.shape:
-                detail = f"its kernel has shape {values.shape}, the codebook {book.codes.shape}"
-                violations.append(Violation(layer=path, detail=detail))
+                detail = f"it has shape {values.shape}, the codebook {book.codes.shape}"
+                violations.append(Violation(layer=key, detail=detail))
                 continue
-            detail = _broken(values, 0, book, book.per_channel)
+            detail = _broken(values, book, slice(None), channels_apart=book.per_channel)
             if detail:
-                violations.append(Violation(layer=path, detail=detail))
+                violations.append(Violation(layer=key, detail=detail))
         return violations
 
     def check_file(self, content: bytes) -> list[Violation]:
         """Codebooks that no weight tensor of the file obeys.
 
-        The file has no layer names, so each codebook must find a tensor of its own that has its shape (in some order
-        of axes) and equal numbers wherever weights share a value. Where channels have scales of their own
-        (quantization, a folded BatchNormalization) that is asked of each output channel apart.
+        The file has no layer names, so each codebook must find a tensor of its own with equal numbers wherever weights
+        share a value. Where channels may have factors of their own (scales of integers, a folded BatchNormalization)
+        that is asked of each output channel apart.
         """
-        constants = [tensor for tensor in FileGraph.from_bytes(content).constants() if tensor.values.ndim >= 1]
-        fits = np.zeros((len(self.codebooks), len(constants)), bool)
-        for row, book in enumerate(self.codebooks.values()):
-            for column, tensor in enumerate(constants):
-                fits[row, column] = _obeys(tensor, book)
-        books = list(self.codebooks.items())
+
+        def obeys(part: MatrixPart, values: np.ndarray) -> bool:
+            book = self.codebooks[part.key]
+            apart = book.per_channel or book.may_be_scaled or values.dtype.kind in "iu"
+            return not _broken(values, book, part.columns, channels_apart=apart)
+
         return [
             Violation(
-                layer=books[row][0],
-                detail=f"no weight tensor of the file shares its at most {books[row][1].clusters:,} values as promised",
+                layer=key,
+                detail=f"no weight tensor of the file shares its at most {self.codebooks[key].clusters:,} values "
+                "as promised",
             )
-            for row in unmatched(fits)
+            for key in unfound(content, {key: book.codes.shape for key, book in self.codebooks.items()}, obeys)
         ]
 
     def resized(self, kept: KeptAxes) -> ClusteredWeights:
@@ -152,9 +145,8 @@ class ClusteredWeights:
         state: dict[str, Any] = {}
         for path, book in self.codebooks.items():
             state[f"codes|{path}"] = book.codes
-            state[f"facts|{path}"] = np.array(
-                [book.clusters, book.per_channel, book.channel_axes, book.may_be_scaled], np.int64
-            )
+            facts = [book.clusters, book.per_channel, book.may_be_scaled, *book.channel_axes]
+            state[f"facts|{path}"] = np.array(facts, np.int64)
         return state
 
     @classmethod
@@ -163,13 +155,13 @@ class ClusteredWeights:
         for name, codes in state.items():
             kind, path = name.split("|", 1)
             if kind == "codes":
-                clusters, per_channel, channel_axes, may_be_scaled = (int(fact) for fact in state[f"facts|{path}"])
+                clusters, per_channel, may_be_scaled, *channel_axes = (int(fact) for fact in state[f"facts|{path}"])
                 books[path] = Codebook(
                     codes=np.asarray(codes, np.int32),
                     clusters=clusters,
                     per_channel=bool(per_channel),
-                    channel_axes=channel_axes,
                     may_be_scaled=bool(may_be_scaled),
+                    channel_axes=tuple(channel_axes),
                 )
         return cls(codebooks=books)
 
@@ -184,21 +176,26 @@ def distinct_values(values: np.ndarray, channels: np.ndarray | None = None) -> i
     return int(np.unique(pairs[0], return_counts=True)[1].max())
 
 
-def _broken(values: np.ndarray, zero: int, book: Codebook, channels_apart: bool) -> str:
-    """What is wrong with weights of the codebook's shape, in numbers; empty when nothing is.
+def _broken(values: np.ndarray, book: Codebook, columns: slice, *, channels_apart: bool) -> str:
+    """What is wrong with weights that stand for some columns (of the last axis) of a codebook, in numbers; empty when
+    nothing is.
 
     Args:
         channels_apart: Whether weights share values only within their output channel.
     """
-    distinct = distinct_values(values, book.channels() if channels_apart else None)
+    codes = book.codes[..., columns]
+    channels = book.channels()[..., columns] if channels_apart else None
+    distinct = distinct_values(values, channels)
     if distinct > book.clusters:
-        whose = "an output channel" if channels_apart else "the kernel"
+        whose = "an output channel" if channels_apart else "the matrix"
         return f"{whose} has {distinct:,} distinct values, promised were at most {book.clusters:,}"
-    labels = book.within_channels() if channels_apart else book.codes
+    labels = codes.astype(np.int64)
+    if channels is not None:
+        labels = labels * (int(channels.max()) + 1) + channels
     untied = int(np.count_nonzero(values != _first_of_each(values, labels)))
     if untied:
         return f"{untied:,} of {values.size:,} weights differ from the cluster that they share a value with"
-    revived = int(np.count_nonzero(values[book.codes == ZERO] != zero))
+    revived = int(np.count_nonzero(values[codes == ZERO]))
     return f"{revived:,} weights promised to be zero are not" if revived else ""
 
 
@@ -206,19 +203,3 @@ def _first_of_each(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """For each weight the value of the first weight with the same label."""
     _, first, numbers = np.unique(labels.reshape(-1), return_index=True, return_inverse=True)
     return values.reshape(-1)[first][numbers.reshape(-1)].reshape(values.shape)
-
-
-def _obeys(tensor: Tensor, book: Codebook) -> bool:
-    values = tensor.values
-    shapes = {book.codes.shape}
-    if book.channel_axes == 2:  # the file numbers a depthwise kernel's channels on one axis
-        shapes.add((*book.codes.shape[:-2], book.codes.shape[-2] * book.codes.shape[-1]))
-    apart = book.per_channel or book.may_be_scaled or len(tensor.scales) > 1
-    small = np.squeeze(values)
-    for shape in shapes:
-        target = [size for size in shape if size != 1]
-        for axes in axis_orders(small.shape, target):
-            ordered = np.transpose(small, axes).reshape(book.codes.shape)
-            if not _broken(ordered, tensor.zero_point, book, apart):
-                return True
-    return False

@@ -1,4 +1,4 @@
-"""Which weights of a model can share values, under names that survive saving and loading."""
+"""Which weights of a model can share values, and along which axes their output channels lie."""
 
 from __future__ import annotations
 
@@ -8,57 +8,62 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.model_tree import kernels, walk_layers
+from penjing.compression.matrix_layout import as_lines, from_lines, input_axes
+from penjing.compression.model_tree import walk_matrices
 
-_RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
+_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_CELLS = (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One weight tensor of a layer, found again in the file as one constant."""
+    """One weight matrix of the model, with what is known of its place in the file."""
 
-    layer: str
-    """The layer's path; patterns speak of it."""
     variable: Any
-    channel_axes: int
-    """How many axes, counted from the last, number the output channels: 2 for depthwise kernels, else 1."""
+    channel_axes: tuple[int, ...]
+    """The axes that number the output channels: those that a file quantizes with scales of their own."""
     may_be_scaled: bool
-    """True where the converter may fold a factor for each output channel into the kernel (BatchNormalization)."""
+    """True where the converter may fold a factor for each output channel into the matrix (BatchNormalization)."""
 
 
 def shareable_weights(model: keras.Model) -> dict[str, Weights]:
-    """Kernels of Dense, convolution and recurrent layers, and tables of embeddings, by path.
-
-    A recurrent layer has two: "lstm" is its kernel, "lstm/recurrent_kernel" the other.
-    """
-    single = kernels(model)
-    found: dict[str, Weights] = {}
-    for path, layer in walk_layers(model):
-        if path in single:
-            found[path] = Weights(
-                layer=path,
-                variable=single[path],
-                channel_axes=2 if isinstance(layer, _DEPTHWISE) else 1,
-                may_be_scaled=_may_be_scaled(layer, model),
-            )
-        elif isinstance(layer, _RECURRENT) and layer.built:
-            for name, variable in (
-                (path, layer.cell.kernel),
-                (f"{path}/recurrent_kernel", layer.cell.recurrent_kernel),
-            ):
-                found[name] = Weights(layer=path, variable=variable, channel_axes=1, may_be_scaled=False)
-        elif isinstance(layer, keras.layers.Embedding) and layer.built:
-            found[path] = Weights(layer=path, variable=layer.embeddings, channel_axes=1, may_be_scaled=False)
-    return found
+    """All weight matrices of a model, by key (`weight_matrices`)."""
+    inputs = input_axes(model)
+    return {
+        key: Weights(
+            variable=variable,
+            channel_axes=_channel_axes(key, layer, len(variable.shape), inputs[key]),
+            may_be_scaled=_may_be_scaled(key, layer, model),
+        )
+        for key, layer, variable in walk_matrices(model)
+    }
 
 
-def _may_be_scaled(layer: keras.layers.Layer, model: keras.Model) -> bool:
+def _channel_axes(key: str, layer: Any, rank: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(layer, _DEPTHWISE) or key.endswith("/depthwise_kernel"):
+        return (rank - 2, rank - 1)
+    if isinstance(layer, _TRANSPOSED):
+        return (rank - 2,)
+    if isinstance(layer, keras.layers.EinsumDense):
+        return tuple(axis for axis in range(rank) if axis not in inputs)
+    return (rank - 1,)
+
+
+def _may_be_scaled(key: str, layer: Any, model: keras.Model) -> bool:
     """Factors are folded through a linear layer only, and nothing follows the layer that gives the model's output."""
+    if isinstance(layer, (*_CELLS, keras.layers.Embedding)) or key.endswith("/depthwise_kernel"):
+        return False
     last = any(layer is output._keras_history.operation for output in model.outputs)
     return layer.activation is keras.activations.linear and not last
 
 
-def as_channels(values: np.ndarray, channel_axes: int) -> np.ndarray:
+def as_channels(values: np.ndarray, channel_axes: tuple[int, ...]) -> np.ndarray:
     """Weights as a table of shape (weights of a channel, channels)."""
-    return values.reshape(-1, int(np.prod(values.shape[values.ndim - channel_axes :])))
+    joined = as_lines(values, channel_axes)
+    return joined.reshape(-1, joined.shape[-1])
+
+
+def from_channels(table: np.ndarray, shape: tuple[int, ...], channel_axes: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `as_channels`."""
+    return from_lines(table, shape, channel_axes)

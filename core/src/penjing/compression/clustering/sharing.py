@@ -15,10 +15,10 @@ import numpy as np
 
 from penjing.compression.clustering.clustered_weights import ZERO, ClusteredWeights, Codebook
 from penjing.compression.clustering.kmeans import cluster_numbers
-from penjing.compression.clustering.shareable import Weights, as_channels, shareable_weights
+from penjing.compression.clustering.shareable import Weights, as_channels, from_channels, shareable_weights
 from penjing.compression.determinism import mix_seed
 from penjing.compression.finetuning import apply_constraints
-from penjing.compression.model_tree import check_patterns, matches, walk_layers
+from penjing.compression.model_tree import check_matrix_patterns, key_matches, walk_layers
 from penjing.compression.settings.clustering import ClusterWeightsSettings
 from penjing.contract import ExportSettings, LayerChange, StepContext, StepOutcome
 from penjing.errors import ModelError
@@ -27,21 +27,27 @@ from penjing.measure.file_graph import FileGraph
 
 
 def share_values(
-    values: np.ndarray, zeros: np.ndarray, settings: ClusterWeightsSettings, clusters: int, channel_axes: int, seed: int
+    values: np.ndarray,
+    zeros: np.ndarray,
+    settings: ClusterWeightsSettings,
+    clusters: int,
+    channel_axes: tuple[int, ...],
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster one kernel.
+    """Cluster one weight matrix.
 
     Args:
         values: float32 of any shape.
         zeros: bool of the same shape; these weights become the cluster of zeros, which counts as one of `clusters`.
-        clusters: Distinct values wanted for the kernel, or for each output channel, at least 2.
-        channel_axes: How many axes, counted from the last, number the output channels.
+        clusters: Distinct values wanted for the matrix, or for each output channel, at least 2.
+        channel_axes: The axes that number the output channels.
 
     Returns:
         (codes, shared): int32 numbers of the clusters, 0 for zeros; and float32 weights with their shared values.
     """
-    tables = as_channels(values, channel_axes) if settings.scope == "channel" else values.reshape(-1, 1)
-    zero_tables = zeros.reshape(tables.shape)
+    axes = channel_axes if settings.scope == "channel" else ()
+    tables = as_channels(values, axes)
+    zero_tables = as_channels(zeros, axes)
     codes = np.full(tables.shape, ZERO, np.int32)
     shared = np.zeros(tables.shape, np.float32)
     next_code = ZERO + 1
@@ -54,7 +60,7 @@ def share_values(
         codes[free, column] = next_code + labels
         shared[free, column] = centroids.astype(np.float32)[labels]
         next_code += len(centroids)
-    return codes.reshape(values.shape), shared.reshape(values.shape)
+    return from_channels(codes, values.shape, axes), from_channels(shared, values.shape, axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,26 +68,26 @@ class _Choice:
     """What is to be clustered, and why the rest is not."""
 
     clusters: Mapping[str, int]
-    """By the path of the weights."""
+    """By the key of the weight matrix."""
     left_alone: Mapping[str, str]
-    """Reasons by the path of the weights, or of the layer where it has none that can be shared."""
+    """Reasons by the key of the matrix, or by the path of a layer that has none."""
 
 
 def _choose(
     model: keras.Model, found: Mapping[str, Weights], settings: ClusterWeightsSettings, held: Mapping[str, Any]
 ) -> _Choice:
-    check_patterns(model, settings.exclude, "exclude")
-    check_patterns(model, list(settings.layers), "layers")
+    check_matrix_patterns(model, settings.exclude, "exclude")
+    check_matrix_patterns(model, list(settings.layers), "layers")
     clusters: dict[str, int] = {}
     left_alone: dict[str, str] = {}
     for path, weights in found.items():
-        counts = [count for pattern, count in settings.layers.items() if matches(weights.layer, [pattern])]
+        counts = [count for pattern, count in settings.layers.items() if key_matches(path, [pattern])]
         wanted = counts[0] if counts else settings.default_clusters
         shape = tuple(weights.variable.shape)
         size = int(np.prod(shape))
         if settings.scope == "channel":
-            size //= int(np.prod(shape[len(shape) - weights.channel_axes :]))
-        if matches(weights.layer, settings.exclude):
+            size //= int(np.prod([shape[axis] for axis in weights.channel_axes]))
+        if key_matches(path, settings.exclude):
             left_alone[path] = "fits 'exclude'"
         elif path in held:
             left_alone[path] = "shares its values by an earlier step"
@@ -90,9 +96,8 @@ def _choose(
             left_alone[path] = f"{whose} has {size:,} weights, no more than {wanted:,} clusters"
         else:
             clusters[path] = wanted
-    layers = {weights.layer for weights in found.values()}
     for path, layer in walk_layers(model):
-        if path not in layers and layer.weights:
+        if layer.weights and not any(f"{key}/".startswith(f"{path}/") for key in found):
             left_alone[path] = f"{type(layer).__name__} has no weights to share"
     if not clusters:
         raise ModelError(
@@ -157,7 +162,7 @@ def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome
     layers += [LayerChange(layer=path, change=f"left alone: {why}") for path, why in choice.left_alone.items()]
     return StepOutcome(
         model=model,
-        summary=f"{size:,} weights of {len(books)} kernels share {values_left:,} values; the float32 file is as large "
+        summary=f"{size:,} weights of {len(books)} matrices share {values_left:,} values; the float32 file is as large "
         f"as before and zips to {after:,} bytes ({before:,} before)",
         invariants=(promise,),
         layers=tuple(layers),

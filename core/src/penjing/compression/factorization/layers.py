@@ -19,7 +19,7 @@ from penjing.compression.factorization.decompositions import (
     tucker_factors,
 )
 from penjing.compression.factorization.rank_choice import Option
-from penjing.compression.surgery import Chain, Uses
+from penjing.compression.structure.replacement import Chain, Uses
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
 

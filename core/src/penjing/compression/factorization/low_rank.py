@@ -16,7 +16,7 @@ from penjing.compression.factorization.layers import make_chain, options_of, rea
 from penjing.compression.factorization.rank_choice import Option, best_in_total, best_within, cheapest
 from penjing.compression.model_tree import check_patterns, count_parameters, matches, walk_layers
 from penjing.compression.settings.factorization import FactorizeSettings
-from penjing.compression.surgery import replace_layers, replaceable_layers
+from penjing.compression.structure.replacement import replace_layers, replaceable_layers
 from penjing.contract import ExportSettings, Invariant, LayerChange, StepContext, StepOutcome
 from penjing.errors import ModelError
 from penjing.export.litert import to_litert
