@@ -24,6 +24,7 @@ from penjing.compression.factorization.decompositions import (
 from penjing.compression.factorization.layers import make_chain, options_of
 from penjing.compression.factorization.low_rank import explain, plan
 from penjing.compression.factorization.rank_choice import Option, best_in_total
+from penjing.compression.model_tree import count_parameters
 from penjing.compression.settings.factorization import FactorizeSettings
 from penjing.compression.structure.replacement import Chain, replace_layers, replaceable_layers
 from penjing.contract import ExportSettings
@@ -414,6 +415,10 @@ epochs = 3
 technique = "cluster-weights"
 epochs = 1
 [[steps]]
+technique = "prune-channels"
+macs = 0.8
+epochs = 1
+[[steps]]
 technique = "quantize"
 """
 
@@ -429,15 +434,20 @@ def test_a_recipe_factorizes_trains_and_keeps_earlier_promises(toy_model: Path, 
     assert step["figures"]["macs_after"] <= step["figures"]["macs_target"]
     assert len(step["history"]["loss"]) == 3
     assert step["validation"] > step["figures"]["validation_before_training"] - 0.1
+    # What comes after treats the factors as any other layer: it clusters them, takes channels away, quantizes.
+    left = keras.models.load_model(tmp_path / "run/steps/04-prune-channels/model.keras", compile=False)
+    assert np.asarray(left.get_layer("hidden_factor1").kernel).shape[0] < 192
+    assert count_parameters(left) < step["figures"]["parameters_after"]
+    for name in ("hidden_factor1", "hidden"):
+        assert 2 < len(np.unique(np.asarray(left.get_layer(name).kernel))) <= 16
     file = FileGraph.from_bytes((result.bundle / "model.tflite").read_bytes())
-    assert count_macs(file).total == step["figures"]["macs_after"]
-    # Both factors are clustered and quantized as any other layer.
-    thin = [tensor.values for tensor in file.constants() if tensor.shape[-1:] == (192,)]
-    assert len(thin) == 1
-    assert max(len(set(row.tolist())) for row in thin[0]) <= 16
+    assert file.operator_counts()["FULLY_CONNECTED"] == 3
 
 
-@pytest.mark.parametrize("wrong", ["energy = 0.5\nmacs = 0.5", "macs = 1.5", "energy = 0", 'method = "cp"'])
+@pytest.mark.parametrize(
+    "wrong",
+    ["energy = 0.5\nmacs = 0.5", 'macs = 1.5\nmacs_scope = "layer"', 'flash = "a lot"', "energy = 0", 'method = "cp"'],
+)
 def test_settings_that_make_no_sense_are_refused_before_work_starts(
     toy_model: Path, toy_data: Path, tmp_path: Path, wrong: str
 ) -> None:

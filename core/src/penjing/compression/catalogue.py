@@ -45,6 +45,7 @@ TECHNIQUES = (
         settings=f"{_SETTINGS}.factorization:FactorizeSettings",
         apply=f"{_FACTORIZE}:apply",
         explain=f"{_FACTORIZE}:explain",
+        preview=f"{_FACTORIZE}:preview",
         search_space=f"{_FACTORIZE}:search_space",
         changes_structure=True,
     ),

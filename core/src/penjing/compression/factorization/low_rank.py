@@ -5,27 +5,27 @@ Sources: see `penjing.compression.factorization.decompositions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from penjing.compression.factorization.layers import make_chain, options_of, reason_to_leave
-from penjing.compression.factorization.rank_choice import Option, best_in_total, best_within, cheapest
-from penjing.compression.model_tree import check_patterns, count_parameters, matches, walk_layers
+from penjing.compression.factorization.rank_choice import Option
+from penjing.compression.factorization.targets import (
+    Candidates,
+    Measure,
+    Size,
+    by_energy_or_macs,
+    macs_target,
+    why_whole,
+    within_flash,
+)
+from penjing.compression.model_tree import check_patterns, matches, walk_layers
 from penjing.compression.settings.factorization import FactorizeSettings
 from penjing.compression.structure.replacement import replace_layers, replaceable_layers
-from penjing.contract import ExportSettings, Invariant, LayerChange, StepContext, StepOutcome
-from penjing.errors import ModelError
-from penjing.export.litert import to_litert
-from penjing.measure.file_graph import FileGraph
-from penjing.measure.macs import count_macs
-
-_BYTES_PER_WEIGHT = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1}
-_ROUNDS = 8
-"""How often a file is written to find the ranks that a budget of bytes pays for."""
+from penjing.contract import Invariant, LayerChange, Preview, StepContext, StepOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +44,12 @@ def plan(model: keras.Model, settings: FactorizeSettings, promised: Mapping[str,
 
     Args:
         promised: Paths of layers that carry a promise of an earlier step, with its summary; they are left alone.
-        examples: A few inputs, for the size of an int8 file; None takes made-up ones (its size does not depend on
-            them).
 
     Raises:
         ModelError: A pattern fits no layer, or no ranks reach the target; the message says what can be reached.
     """
     check_patterns(model, settings.exclude, "exclude")
-    measure = _Measure(settings, examples)
+    measure = Measure(settings)
     before = measure(model)
     wholes: dict[str, Option] = {}
     options: dict[str, list[Option]] = {}
@@ -72,15 +70,15 @@ def plan(model: keras.Model, settings: FactorizeSettings, promised: Mapping[str,
             wholes[path], options[path] = options_of(*reachable[path], settings.method)
             if not options[path]:
                 left_alone[path] = "at no rank is a product smaller in both parameters and MACs"
-    candidates = {path: found for path, found in options.items() if found}
+    candidates = Candidates(wholes=wholes, products={path: found for path, found in options.items() if found})
     if settings.target == "flash":
-        chosen, rebuilt = _within_flash(model, settings, wholes, candidates, before, measure)
+        chosen = within_flash(settings, candidates, before, lambda choice: _rebuild(model, choice), measure)
     else:
-        chosen = _by_energy_or_macs(settings, wholes, candidates, before)
-        rebuilt = _rebuild(model, chosen)
-    for path in candidates:
+        chosen = by_energy_or_macs(settings, candidates, before)
+    for path, found in candidates.products.items():
         if path not in chosen:
-            left_alone[path] = _why_whole(settings, candidates[path])
+            left_alone[path] = why_whole(settings, found)
+    rebuilt = _rebuild(model, chosen)
     after = measure(rebuilt)
     return Plan(
         model=rebuilt,
@@ -90,138 +88,12 @@ def plan(model: keras.Model, settings: FactorizeSettings, promised: Mapping[str,
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Size:
-    macs: int
-    flash_bytes: int
-    parameters: int
-
-
-class _Measure:
-    """MACs and bytes of a model, read from a file that is written for it."""
-
-    def __init__(self, settings: FactorizeSettings, examples: Any) -> None:
-        self.mode = settings.flash_format if settings.target == "flash" else "float32"
-        self.examples = examples
-
-    def __call__(self, model: keras.Model) -> _Size:
-        calibration = None
-        if self.mode == "int8":
-            calibration = _made_up(model) if self.examples is None else self.examples
-        content = to_litert(model, ExportSettings(mode=self.mode), calibration)
-        macs = count_macs(FileGraph.from_bytes(content)).total
-        return _Size(macs=macs, flash_bytes=len(content), parameters=count_parameters(model))
-
-
-def _made_up(model: keras.Model) -> Any:
-    generator = np.random.default_rng(0)
-    arrays = [
-        generator.normal(size=(8, *tensor.shape[1:])).astype("float32")
-        if "float" in str(tensor.dtype)
-        else np.zeros((8, *tensor.shape[1:]), str(tensor.dtype))
-        for tensor in model.inputs
-    ]
-    return arrays if len(arrays) > 1 else arrays[0]
-
-
-def _by_energy_or_macs(
-    settings: FactorizeSettings,
-    wholes: Mapping[str, Option],
-    candidates: Mapping[str, list[Option]],
-    before: _Size,
-) -> dict[str, Option]:
-    chosen: dict[str, Option | None]
-    if settings.target == "energy":
-        chosen = {path: cheapest(found, settings.least_energy) for path, found in candidates.items()}
-    elif settings.macs_scope == "layer":
-        assert settings.macs is not None
-        chosen = {path: best_within(found, settings.macs * wholes[path].macs) for path, found in candidates.items()}
-    else:
-        assert settings.macs is not None
-        everything = {path: [wholes[path], *found] for path, found in candidates.items()}
-        costs = {path: [float(option.macs) for option in found] for path, found in everything.items()}
-        fixed = before.macs - sum(wholes[path].macs for path in candidates)
-        budget = settings.macs * before.macs - fixed
-        found = best_in_total(everything, costs, budget)
-        if found is None:
-            least = fixed + sum(min(costs[path]) for path in costs)
-            raise _unreachable(
-                f"no ranks bring the model to {settings.macs:.0%} of its {before.macs:,} MACs",
-                f"at rank 1 everywhere it has {least:,.0f} ({least / before.macs:.1%})",
-                "macs",
-            )
-        chosen = {path: option for path, option in found.items() if option.method != "whole"}
-    return {path: option for path, option in chosen.items() if option is not None}
-
-
-def _within_flash(
-    model: keras.Model,
-    settings: FactorizeSettings,
-    wholes: Mapping[str, Option],
-    candidates: Mapping[str, list[Option]],
-    before: _Size,
-    measure: Callable[[keras.Model], _Size],
-) -> tuple[dict[str, Option], keras.Model]:
-    """The ranks of least loss whose file has no more bytes than asked.
-
-    Weights are counted exactly, what a further operator and its tensors cost is not known before the file is written.
-    So the file is written, the difference taken into account, and the ranks are chosen anew, a few times.
-    """
-    assert settings.flash is not None
-    if before.flash_bytes <= settings.flash:
-        return {}, model
-    weight = _BYTES_PER_WEIGHT[settings.flash_format]
-    everything = {path: [wholes[path], *found] for path, found in candidates.items()}
-    costs = {path: [float(weight * option.parameters) for option in found] for path, found in everything.items()}
-    fixed = before.flash_bytes - sum(weight * wholes[path].parameters for path in candidates)
-    best: tuple[float, dict[str, Option], keras.Model] | None = None
-    seen: list[dict[str, Option]] = []
-    offset, smallest = 0.0, before.flash_bytes
-    for _ in range(_ROUNDS):
-        found = best_in_total(everything, costs, settings.flash - fixed - offset)
-        if found is None:
-            cheap = {path: min(options, key=lambda o: (o.parameters, o.loss)) for path, options in everything.items()}
-            found = cheap
-        if found in seen:
-            break
-        seen.append(found)
-        chosen = {path: option for path, option in found.items() if option.method != "whole"}
-        rebuilt = _rebuild(model, chosen)
-        reached = measure(rebuilt).flash_bytes
-        smallest = min(smallest, reached)
-        loss = sum(option.loss for option in chosen.values())
-        if reached <= settings.flash and (best is None or loss < best[0]):
-            best = (loss, chosen, rebuilt)
-        offset = reached - fixed - sum(weight * option.parameters for option in found.values())
-    if best is None:
-        raise _unreachable(
-            f"no ranks were found whose {settings.flash_format} file has at most {settings.flash:,} bytes",
-            f"the smallest that was written has {smallest:,}; the model as it is {before.flash_bytes:,}",
-            "flash",
-        )
-    return best[1], best[2]
-
-
-def _unreachable(what: str, why: str, setting: str) -> ModelError:
-    return ModelError(what, why=why, hint=f"raise '{setting}', take patterns out of 'exclude', or prune channels")
-
-
 def _rebuild(model: keras.Model, chosen: Mapping[str, Option]) -> keras.Model:
     if not chosen:
         return model
     layers = {path: layer for path, layer, _ in replaceable_layers(model)}
     taken = [layer.name for layer in layers.values()]
     return replace_layers(model, {path: make_chain(layers[path], option, taken) for path, option in chosen.items()})
-
-
-def _why_whole(settings: FactorizeSettings, options: list[Option]) -> str:
-    if settings.target == "energy":
-        most = 1.0 - min(option.loss for option in options)
-        return f"products that are smaller keep at most {most:.1%} of its energy, not {settings.least_energy:.1%}"
-    if settings.target == "macs" and settings.macs_scope == "layer":
-        least = min(option.macs for option in options)
-        return f"even the smallest product has {least:,} MACs, more than asked"
-    return "the target is reached without it"
 
 
 def _changes(
@@ -240,6 +112,9 @@ def _changes(
                     layer=path,
                     change=f"{option.method}, rank {ranks}: {whole.parameters:,} -> {option.parameters:,} parameters, "
                     f"{whole.macs:,} -> {option.macs:,} MACs, {1 - option.loss:.1%} of the energy kept",
+                    before=whole.macs,
+                    after=option.macs,
+                    unit="MACs",
                 )
             )
         elif path in left_alone:
@@ -247,9 +122,7 @@ def _changes(
     return changes
 
 
-def _figures(
-    settings: FactorizeSettings, before: _Size, after: _Size, chosen: Mapping[str, Option]
-) -> dict[str, float]:
+def _figures(settings: FactorizeSettings, before: Size, after: Size, chosen: Mapping[str, Option]) -> dict[str, float]:
     figures: dict[str, float] = {
         "factorized_layers": len(chosen),
         "parameters_before": before.parameters,
@@ -263,7 +136,7 @@ def _figures(
     if settings.target == "energy":
         figures["energy_target"] = settings.least_energy
     elif settings.target == "macs":
-        figures["macs_target"] = (settings.macs or 0.0) * before.macs
+        figures["macs_target"] = macs_target(settings, before)
     else:
         figures["flash_bytes_target"] = settings.flash or 0
     return figures
@@ -274,14 +147,14 @@ def explain(model: keras.Model, settings: FactorizeSettings) -> list[LayerChange
     return list(plan(model, settings, {}).changes)
 
 
+def preview(model: keras.Model, settings: FactorizeSettings) -> Preview:
+    """The rebuilt model, not trained."""
+    return Preview(model=plan(model, settings, {}).model)
+
+
 def apply(context: StepContext, settings: FactorizeSettings) -> StepOutcome:
     """Choose ranks, rebuild the model, train it."""
-    examples = context.train.x
-    if isinstance(examples, dict):
-        examples = {name: np.asarray(values)[:8] for name, values in examples.items()}
-    else:
-        examples = np.asarray(examples)[:8]
-    made = plan(context.model, settings, promised_layers(context.invariants), examples)
+    made = plan(context.model, settings, promised_layers(context.invariants))
     figures = dict(made.figures)
     history: Mapping[str, Any] = {}
     if made.chosen:
@@ -315,11 +188,11 @@ def _summary(settings: FactorizeSettings, made: Plan) -> str:
 
 def promised_layers(invariants: Any) -> dict[str, str]:
     """Layers that promises of earlier steps speak of, with the promise's summary: a product has other kernels, so the
-    promise could not be kept. Promises keep arrays by path under `masks` or `codebooks`."""
+    promise could not be kept. Promises keep what they know of a layer by its path, under one of three names."""
     promised: dict[str, str] = {}
     invariant: Invariant
     for invariant in invariants:
-        for attribute in ("masks", "codebooks"):
+        for attribute in ("masks", "codebooks", "shapes"):
             for path in getattr(invariant, attribute, {}):
                 promised[path] = invariant.summary
     return promised

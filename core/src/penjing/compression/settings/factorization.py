@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from penjing.compression.settings.sizes import FileBytes
 from penjing.compression.settings.training import TrainingSettings
 
 Target = Literal["energy", "macs", "flash"]
@@ -20,13 +21,15 @@ class FactorizeSettings(TrainingSettings):
         le=1,
         description="share of the squared weights that each layer keeps at least; 0.9 if no other target is given",
     )
-    macs: float | None = Field(default=None, gt=0, lt=1, description="MACs that are left, as a share of those before")
+    macs: float | None = Field(
+        default=None, gt=0, description="MACs that may be left: a share below 1, or a number for the whole model"
+    )
     macs_scope: Literal["model", "layer"] = Field(
         default="model", description="whether 'macs' speaks of the whole model or of every layer"
     )
-    flash: int | None = Field(default=None, gt=0, description="bytes that the file may have")
+    flash: FileBytes | None = Field(default=None, gt=0, description="bytes of the file, as a number or '32KB'")
     flash_format: Literal["float32", "float16", "dynamic", "int8"] = Field(
-        default="float32", description="how the file that 'flash' speaks of is written"
+        default="int8", description="the file that 'flash' speaks of: as a later step writes it"
     )
     method: Literal["best", "svd", "tucker-2"] = Field(
         default="best", description="how convolutions are taken apart; the better of both for each layer, or one"
@@ -39,7 +42,9 @@ class FactorizeSettings(TrainingSettings):
     def _one_target(self) -> FactorizeSettings:
         given = [name for name in ("energy", "macs", "flash") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"give one target, not {' and '.join(given)}")
+            raise ValueError(f"one target at a time, not {' and '.join(given)}")
+        if self.macs is not None and self.macs >= 1 and self.macs_scope == "layer":
+            raise ValueError("macs of every layer are a share below 1")
         return self
 
     @property
