@@ -54,3 +54,23 @@ def test_commands_in_the_readme_exist(run_penjing) -> None:
     assert {"compress", "explain", "inspect", "verify", "keyword-spotting"} <= verbs
     for verb in verbs:
         assert run_penjing(verb, "--help").returncode == 0
+
+
+TECHNIQUE_PAGES = sorted(CHECKOUT.glob("docs/techniques/*.md"))
+
+
+@pytest.mark.parametrize("page", TECHNIQUE_PAGES, ids=lambda page: page.stem)
+def test_a_techniques_page_shows_a_recipe_that_is_one_and_names_every_setting(page: Path) -> None:
+    from penjing.compression.plan import plan_steps
+    from penjing.compression.settings.training import TrainingSettings
+    from penjing.host import PluginHost
+    from penjing.recipe import Recipe
+
+    host = PluginHost.from_modules({})
+    text = page.read_text(encoding="utf-8")
+    snippets = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    plans = [plan_steps(Recipe.from_toml(snippet), host, host.resolve) for snippet in snippets]
+    shown = {step.technique.name: step for steps in plans for step in steps}
+    assert page.stem in shown
+    own = set(type(shown[page.stem].settings).model_fields) - set(TrainingSettings.model_fields)
+    assert {name for name in own if f"`{name}`" not in text} == set()

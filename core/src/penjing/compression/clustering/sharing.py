@@ -99,6 +99,8 @@ def _choose(
     for path, layer in walk_layers(model):
         if layer.weights and not any(f"{key}/".startswith(f"{path}/") for key in found):
             left_alone[path] = f"{type(layer).__name__} has no weights to share"
+    if settings.start == "optimal":
+        _check_memory(found, clusters)
     if not clusters:
         raise ModelError(
             "the model has no weights to cluster",
@@ -106,6 +108,22 @@ def _choose(
             hint="choose fewer clusters, check 'exclude', or leave the step out",
         )
     return _Choice(clusters=clusters, left_alone=left_alone)
+
+
+_MOST_PLACES = 2**28
+"""Entries of 4 bytes in the table of the optimal division: one for each weight and cluster."""
+
+
+def _check_memory(found: Mapping[str, Weights], clusters: Mapping[str, int]) -> None:
+    for path, count in clusters.items():
+        size = int(np.prod(found[path].variable.shape))
+        if size * count > _MOST_PLACES:
+            raise ModelError(
+                f"start = 'optimal' does not fit {size:,} weights and {count:,} clusters",
+                where=f"layer '{path}'",
+                why=f"its table would take {4 * size * count / 1e9:.1f} GB",
+                hint="choose start = 'linear', or fewer clusters",
+            )
 
 
 def explain(model: keras.Model, settings: ClusterWeightsSettings) -> list[LayerChange]:
@@ -128,7 +146,7 @@ def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome
     found = shareable_weights(model)
     choice = _choose(model, found, settings, _held_codebooks(context))
     masks = _held_masks(context)
-    before = _zip_bytes(model)
+    before = FileGraph.from_bytes(to_litert(model, ExportSettings()))
     books, error, square = {}, 0.0, 0.0
     for number, (path, clusters) in enumerate(choice.clusters.items()):
         weights = found[path]
@@ -154,7 +172,7 @@ def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome
     promise.hold(model)
     history = context.fit(model, settings)
     apply_constraints(model)
-    after = _zip_bytes(model)
+    after = FileGraph.from_bytes(to_litert(model, ExportSettings()))
     size = sum(book.codes.size for book in books.values())
     zeros_kept = sum(int((book.codes == ZERO).sum()) for book in books.values())
     values_left = sum(len(np.unique(book.codes)) for book in books.values())
@@ -162,8 +180,8 @@ def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome
     layers += [LayerChange(layer=path, change=f"left alone: {why}") for path, why in choice.left_alone.items()]
     return StepOutcome(
         model=model,
-        summary=f"{size:,} weights of {len(books)} matrices share {values_left:,} values; the float32 file is as large "
-        f"as before and zips to {after:,} bytes ({before:,} before)",
+        summary=f"{size:,} weights of {len(books)} matrices share {values_left:,} values; float32 file "
+        f"{len(before.content):,} -> {len(after.content):,} bytes, zipped {before.zip_bytes:,} -> {after.zip_bytes:,}",
         invariants=(promise,),
         layers=tuple(layers),
         figures={
@@ -172,8 +190,10 @@ def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome
             "kept_zeros": zeros_kept,
             "relative_squared_error": error / square if square else 0.0,
             "validation_before_training": at_start,
-            "zip_bytes_before": before,
-            "zip_bytes_after": after,
+            "float32_bytes_before": len(before.content),
+            "float32_bytes_after": len(after.content),
+            "float32_zip_bytes_before": before.zip_bytes,
+            "float32_zip_bytes_after": after.zip_bytes,
         },
         history=history,
     )
@@ -184,11 +204,6 @@ def _shared(book: Codebook) -> str:
     zeros = int((book.codes == ZERO).sum())
     kept = f"; {zeros:,} stay zero" if zeros else ""
     return f"{book.codes.size:,} weights share {len(np.unique(book.codes)):,} values{whose}{kept}"
-
-
-def _zip_bytes(model: keras.Model) -> int:
-    """What the float32 file of the model zips to."""
-    return FileGraph.from_bytes(to_litert(model, ExportSettings())).zip_bytes
 
 
 def _held_masks(context: StepContext) -> dict[str, np.ndarray]:

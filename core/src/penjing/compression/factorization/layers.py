@@ -23,6 +23,8 @@ from penjing.compression.structure.replacement import Chain, Uses
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
 
+MOST_TUCKER_RANKS = 64
+
 Method = Literal["best", "svd", "tucker-2"]
 
 
@@ -91,11 +93,17 @@ def options_of(layer: keras.layers.Layer, uses: Uses, method: Method) -> tuple[O
                 macs=macs,
                 loss=_loss(kept[first - 1, second - 1], square),
             )
-            for first in range(1, kept.shape[0] + 1)
-            for second in range(1, kept.shape[1] + 1)
+            for first in _ranks(kept.shape[0])
+            for second in _ranks(kept.shape[1])
             for parameters, macs in [_tucker_cost(shape, first, second)]
         ]
     return whole, [option for option in made if option.parameters < whole.parameters and option.macs < whole.macs]
+
+
+def _ranks(largest: int) -> range:
+    """Ranks to offer, down from the largest: all of them, or in steps where pairs would be many thousands."""
+    step = -(-largest // MOST_TUCKER_RANKS)
+    return range(largest, 0, -step)
 
 
 def make_chain(layer: keras.layers.Layer, option: Option, taken: Sequence[str]) -> Chain:
