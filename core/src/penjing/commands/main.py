@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compress": ("penjing.commands.compress:compress", "Make a Keras model smaller; no domain needed."),
     "explain": ("penjing.commands.explain:explain", "Say what a recipe would do to which layer."),
     "recipes": ("penjing.commands.recipes:recipes", "List the recipes for any model."),
+    "sensitivity": ("penjing.commands.sensitivity:sensitivity", "Say which layers of a model bear what."),
     "inspect": ("penjing.commands.inspect:inspect", "Look into a .tflite file or a bundle."),
     "verify": ("penjing.commands.verify:verify", "Check a bundle again, from its files."),
     "datasets": ("penjing.commands.datasets:datasets", "List, fetch and check public data sets."),

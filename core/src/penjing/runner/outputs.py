@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from penjing.bundle.storage import write_bundle
 from penjing.compression import pipeline
 from penjing.compression.plan import PlannedStep
-from penjing.contract import RunInfo
+from penjing.contract import ReportSection, RunInfo
 from penjing.host import PluginHost
 from penjing.recipe import Recipe
 from penjing.report import ReportInput, StepRow
@@ -180,7 +181,24 @@ def report_input(
         confusion_compressed=matrices[1],
         curves=curves,
         layers={f"{record.number} {record.technique}": record.layers for record in result.records if record.layers},
-        sections=tuple((str(contribution.source), contribution.value) for contribution in host.report_sections(info)),
+        sections=(
+            *_sensitivity_sections(info, result),
+            *((str(contribution.source), contribution.value) for contribution in host.report_sections(info)),
+        ),
         recipe_toml=recipe.to_toml(),
         intended_use=job.intended_use,
     )
+
+
+def _sensitivity_sections(info: RunInfo, result: pipeline.PipelineResult) -> list[tuple[str, ReportSection]]:
+    """The sensitivity analyses that steps have left in their folders."""
+    from penjing.report.sensitivity import sensitivity_section
+
+    sections = []
+    for record in result.records:
+        path = info.folder / "steps" / f"{record.number:02d}-{record.technique}" / "sensitivity.json"
+        if path.is_file():
+            document = json.loads(path.read_text(encoding="utf-8"))
+            section = sensitivity_section(document, f"{record.number} {record.technique}")
+            sections.append((record.plugin, section))
+    return sections
