@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 import penjing
 from penjing.compression.matrix_layout import input_axes
+from penjing.compression.model_tree import weight_matrices
 from penjing.compression.pruning.structured_mask import StructuredMask
 from penjing.contract import ExportSettings
-from penjing.errors import ModelError, PluginError
+from penjing.errors import ModelError
 from penjing.export.litert import to_litert
 from penjing.measure.file_graph import FileGraph
 from penjing.recipe import Recipe
@@ -92,33 +94,78 @@ def test_blocks_are_zero_as_a_whole_in_the_file(small: dict, tmp_path: Path) -> 
     assert (~blocks.any(axis=(1, 4))).sum() == 48
 
 
+def step(model, small: dict, folder: Path, **settings):
+    """The step alone, on a workbench of its own."""
+    from penjing.compression.determinism import seed_everything
+    from penjing.compression.pruning.weights import apply
+    from penjing.compression.settings.weight_pruning import PruneWeightsSettings
+    from penjing.compression.workbench import Workbench
+    from penjing.contract import StepContext
+    from penjing.metrics import FUNCTIONS, named_metric
+    from penjing.reporting import SilentReporter
+    from penjing.runner.arrays import load_arrays
+
+    splits = load_arrays(small, seed=0)
+    bench = Workbench(
+        task="classification",
+        metric=named_metric("accuracy"),
+        metric_function=FUNCTIONS["accuracy"],
+        train=splits.train,
+        validation=splits.validation,
+        labels=splits.labels,
+        extra={},
+        seed=0,
+        data_sha256=splits.sha256,
+        reporter=SilentReporter(),
+    )
+    seed = seed_everything(0, "step")
+    context = StepContext(
+        model=model,
+        train=bench.train,
+        validation=bench.validation,
+        splits_extra={},
+        task=bench.task,
+        labels=bench.labels,
+        metric=bench.metric,
+        seed=seed,
+        folder=folder,
+        invariants=settings.pop("invariants", ()),
+        fit=bench.trainer(seed, folder, "step").fit,
+        evaluate=bench.evaluate,
+        teacher=bench.teacher,
+        progress=print,
+    )
+    return apply(context, PruneWeightsSettings(**{"batch_size": 26, "learning_rate": 0.02, **settings}))
+
+
+def matrices(model) -> list[np.ndarray]:
+    return [np.asarray(variable) for variable in weight_matrices(model).values()]
+
+
 @pytest.mark.parametrize(
     ("criterion", "shape"),
     [
+        ("magnitude", "polynomial"),
+        ("magnitude", "one-shot"),
         ("movement", "polynomial"),
         ("movement", "iterative"),
-        ("taylor", "polynomial"),
+        ("taylor", "constant"),
         ("taylor", "one-shot"),
     ],
 )
 def test_a_training_that_is_cut_off_goes_on_to_the_same_weights(
     small: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, criterion: str, shape: str
 ) -> None:
-    """Cut between two changes of the mask (5 updates an epoch, a change every 4)."""
+    """Cut between two changes of the mask: 7 updates an epoch, a change every 4."""
     from penjing.compression import finetuning, workbench
 
     monkeypatch.setattr(finetuning, "CHECKPOINT_SECONDS", 0.0)
-    arrays = {"x": small["x"][:180], "y": small["y"][:180]}
-    begin = "begin = 0.2" if shape != "one-shot" else ""
-    steps = recipe(
-        'technique = "prune-weights"\nepochs = 3\nbatch_size = 26\nfrequency = 4\nlearning_rate = 0.02\n'
-        "sparsity = 0.6\n"
-        f'criterion = "{criterion}"\nschedule_shape = "{shape}"\n{begin}\nend = 0.9'
-    )
+    begin = 0.2 if shape != "one-shot" else 0.0
+    settings = {"criterion": criterion, "schedule_shape": shape, "begin": begin, "end": 0.9, "sparsity": 0.6}
+    settings |= {"epochs": 3, "frequency": 4}
 
-    def run(name: str, resume: bool = False) -> list:
-        penjing.compress(network(), recipe=steps, data=arrays, output=tmp_path / name, resume=resume)
-        return model_after(tmp_path / name, "01-prune-weights").get_weights()
+    def run(name: str):
+        return step(network(), small, tmp_path / name, **settings).model
 
     whole = run("whole")
     epoch = workbench.EpochProgress.epoch
@@ -126,16 +173,50 @@ def test_a_training_that_is_cut_off_goes_on_to_the_same_weights(
     def interrupt(self, number: int, figures: dict) -> None:
         epoch(self, number, figures)
         if number == 2:
-            raise RuntimeError("cut off")
+            raise InterruptedError
 
-    monkeypatch.setattr(workbench.EpochProgress, "epoch", interrupt)
-    with pytest.raises(PluginError):
-        run("cut")
-    monkeypatch.setattr(workbench.EpochProgress, "epoch", epoch)
-    resumed = run("cut", resume=True)
-    assert all(np.array_equal(first, second) for first, second in zip(whole, resumed, strict=True))
-    zeros = sum(int((value == 0).sum()) for value in whole if value.ndim > 1)
-    assert zeros == round(0.6 * sum(value.size for value in whole if value.ndim > 1))
+    with monkeypatch.context() as cutting:
+        cutting.setattr(workbench.EpochProgress, "epoch", interrupt)
+        with pytest.raises(InterruptedError):
+            run("cut")
+    resumed = run("cut")
+    assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+    zeros = sum(int((value == 0).sum()) for value in matrices(whole))
+    assert zeros == round(0.6 * sum(value.size for value in matrices(whole)))
+
+
+def test_a_later_pruning_keeps_the_zeros_of_an_earlier_one(small: dict, tmp_path: Path) -> None:
+    first = step(network(), small, tmp_path / "1", sparsity=0.4, epochs=0)
+    zero = [value == 0 for value in matrices(first.model)]
+    more = {"criterion": "movement", "sparsity": 0.6, "epochs": 1, "frequency": 2}
+    second = step(first.model, small, tmp_path / "2", invariants=first.invariants, **more)
+    for before, after in zip(zero, matrices(second.model), strict=True):
+        assert not np.any(after[before])
+    assert second.figures["sparsity"] == pytest.approx(0.6, abs=0.001)
+
+
+def test_movement_brings_weights_back_and_magnitude_does_not(
+    small: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first masks go by the first scores; later ones by more of them."""
+    from penjing.compression.pruning.weight_scores import WeightScores
+
+    change = WeightScores.change_masks
+    seen: dict[str, list[np.ndarray]] = {"movement": [], "magnitude": []}
+
+    def watch(self, masks) -> None:
+        seen[self.criterion].append(np.concatenate([mask.ravel() for mask in masks.values()]))
+        change(self, masks)
+
+    monkeypatch.setattr(WeightScores, "change_masks", watch)
+    for criterion in seen:
+        settings = {"criterion": criterion, "schedule_shape": "constant", "begin": 0.1, "end": 0.9}
+        step(network(), small, tmp_path / criterion, epochs=2, frequency=2, **settings)
+    came_back = {
+        criterion: any(np.any(later & ~earlier) for earlier, later in itertools.pairwise(masks))
+        for criterion, masks in seen.items()
+    }
+    assert came_back == {"movement": True, "magnitude": False}
 
 
 def test_recurrent_kernels_are_pruned_and_stay_so_in_the_file(small: dict, tmp_path: Path) -> None:
@@ -158,30 +239,12 @@ def test_recurrent_kernels_are_pruned_and_stay_so_in_the_file(small: dict, tmp_p
 
 
 def test_patterns_of_layers_get_their_own_shares(small: dict, tmp_path: Path) -> None:
-    result = penjing.compress(
-        network(),
-        recipe=recipe(prune('sparsity = 0.75\nlayer_sparsity = { "head*" = 0.3, depthwise = 0.0 }', epochs=0)),
-        data=small,
-        output=tmp_path / "run",
-    )
-    assert result.bundle is not None
-    after = model_after(tmp_path / "run", "01-prune-weights")
+    own = {"head*": 0.3, "depthwise": 0.0}
+    after = step(network(), small, tmp_path, sparsity=0.75, layer_sparsity=own, epochs=0).model
     zeros = {name: int((np.asarray(after.get_layer(name).kernel) == 0).sum()) for name in ("head", "depthwise")}
     assert zeros == {"head": 31, "depthwise": 0}
     rest = [np.asarray(after.get_layer(name).kernel) for name in ("wide", "mix")]
     assert sum(int((kernel == 0).sum()) for kernel in rest) == round(0.75 * sum(kernel.size for kernel in rest))
-
-
-def test_a_later_pruning_keeps_the_zeros_of_an_earlier_one(small: dict, tmp_path: Path) -> None:
-    more = 'criterion = "movement"\nsparsity = 0.6\nlearning_rate = 0.02'
-    penjing.compress(
-        network(), recipe=recipe(prune("sparsity = 0.4", epochs=0), prune(more)), data=small, output=tmp_path / "run"
-    )
-    first = model_after(tmp_path / "run", "01-prune-weights").get_weights()
-    second = model_after(tmp_path / "run", "02-prune-weights").get_weights()
-    for before, after in zip(first, second, strict=True):
-        if before.ndim > 1:
-            assert not np.any(after[before == 0])
 
 
 def test_a_pattern_that_does_not_fit_a_layer_is_explained(small: dict) -> None:
