@@ -1,0 +1,98 @@
+"""Arrays of the tasks, read once from the real data.
+
+TASK-train.npz holds x_train, y_train, x_validation, y_validation and is all that a row sees; TASK-test.npz holds x, y
+and group (a number, of the speaker; of the image itself where there is nothing that keeps images together), and is read
+by `measurement` alone. x is float32, y int64.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SPLIT_SEED = 0
+"""Decides which images there are, and which are for validation; the seeds of the benchmark are of trainings."""
+CIFAR_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+Arrays = dict[str, np.ndarray]
+
+
+def write_arrays(task: str, data: Path, folder: Path, counts: dict[str, int]) -> dict[str, Any]:
+    """Write both files of a task.
+
+    Args:
+        data: The folder of real data, as its README describes it.
+        counts: Examples of each part, at most.
+
+    Returns:
+        What the table says about the data: counts and source.
+    """
+    parts, source = (_speech if task == "ds-cnn" else _images)(data, counts)
+    folder.mkdir(parents=True, exist_ok=True)
+    train = {f"{axis}_{part}": parts[part][axis] for part in ("train", "validation") for axis in "xy"}
+    np.savez(folder / f"{task}-train.npz", **train)
+    np.savez(folder / f"{task}-test.npz", **parts["test"])
+    return {"source": source, **{name: len(part["y"]) for name, part in parts.items()}}
+
+
+def _speech(data: Path, counts: dict[str, int]) -> tuple[dict[str, Arrays], str]:
+    from penjing.contract import DataRequest
+    from penjing_keyword_spotting.data import load_data
+    from penjing_keyword_spotting.features import MLPERF_TINY
+
+    splits = load_data(DataRequest(path=data / "keyword_spotting/speech_commands", seed=SPLIT_SEED))
+    # The domain's own features are log-mel; the clips and the split stay, the front end is MLPerf Tiny's.
+    front_end = MLPERF_TINY.normalised_to(splits.train.raw)
+    parts = {}
+    for name in ("train", "validation", "test"):
+        split = getattr(splits, name)
+        rows = _some(len(split), counts[name])
+        parts[name] = {"x": front_end.of_clips(split.raw[rows]), "y": split.y[rows]}
+        if name == "test":
+            parts[name]["group"] = np.unique(split.groups[rows], return_inverse=True)[1]
+    return parts, f"{splits.source}, speaker-disjoint"
+
+
+def _images(data: Path, counts: dict[str, int]) -> tuple[dict[str, Arrays], str]:
+    folder = data / "image_classification"
+    learned = counts["train"] + counts["validation"]
+    x, y = _jpegs(folder / "cifar10-jpeg-train.tar.gz", learned)
+    parts = {
+        "train": {"x": x[: counts["train"]], "y": y[: counts["train"]]},
+        "validation": {"x": x[counts["train"] :], "y": y[counts["train"] :]},
+    }
+    x, y = _jpegs(folder / "cifar10-jpeg-test.tar.gz", counts["test"])
+    parts["test"] = {"x": x, "y": y, "group": np.arange(len(y))}
+    return parts, "a subset of CIFAR-10 re-encoded as JPEG"
+
+
+def _jpegs(archive: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Some images of an archive with a folder a class, float32 in [0, 1], in an order that mixes the classes."""
+    import tensorflow as tf
+
+    encoded, classes = [], []
+    with tarfile.open(archive) as opened:
+        members = sorted((m for m in opened.getmembers() if m.isfile()), key=lambda member: member.name)
+        for index in _some(len(members), count, ordered=False):
+            file = opened.extractfile(members[index])
+            assert file is not None
+            encoded.append(io.BytesIO(file.read()).getvalue())
+            classes.append(_class_of(members[index].name))
+    x = np.stack([tf.io.decode_jpeg(image, channels=3).numpy() for image in encoded])
+    return x.astype(np.float32) / 255.0, np.array(classes, np.int64)
+
+
+def _class_of(name: str) -> int:
+    folder = Path(name).parent.name
+    return int(folder) if folder.isdigit() else CIFAR_CLASSES.index(folder)
+
+
+def _some(available: int, count: int, *, ordered: bool = True) -> np.ndarray:
+    chosen = np.random.default_rng(SPLIT_SEED).permutation(available)[:count]
+    return np.sort(chosen) if ordered else chosen
