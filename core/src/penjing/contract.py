@@ -245,11 +245,21 @@ class Invariant(Protocol):
 class ExportSettings:
     """How the model is to be written as .tflite; a step such as `quantize` decides it."""
 
-    mode: Literal["float32", "float16", "dynamic", "int8"] = "float32"
+    mode: Literal["float32", "float16", "dynamic", "int8", "int16x8", "weight-only-int8", "weight-only-int4"] = (
+        "float32"
+    )
     calibration_examples: int = 0
-    """How many training examples the converter sees for its ranges (int8 only)."""
+    """How many training examples set the ranges of activations (int8 and int16x8 only)."""
     seed: int = 0
     """Chooses the calibration examples."""
+    calibration: Literal["min-max", "percentile", "mse", "entropy"] = "min-max"
+    """How a range is chosen from the values that were seen."""
+    percentile: float = 99.99
+    """Of `calibration="percentile"`: what part of the values stays below the range's top, and above its bottom."""
+    layers: Mapping[str, str] = field(default_factory=dict)
+    """Precision by layer path ("float", "float16", "int16x8", "int8", "int4"); empty where all follow the mode."""
+    compact_biases: bool = False
+    """Leave out the quantization parameters of biases, which microcontrollers do not read (int8, int16x8)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ import numpy as np
 
 from penjing.contract import ExportSettings
 from penjing.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
+from penjing.export.bias_scales import without_bias_scales
+from penjing.export.quantizer import INTEGER_MODES, is_plain, write_quantized
 from penjing.export.recurrent import unrolled
 from penjing.export.shrink import strip_names
 from penjing.measure.file_graph import FileGraph
@@ -49,18 +51,25 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
             hint=did_you_mean(settings.mode, get_args(get_type_hints(ExportSettings)["mode"])),
         )
     specs = _input_specs(model)
-    if settings.mode == "int8":
+    if settings.mode in INTEGER_MODES:
         calibration = check_calibration(specs, calibration)
         model = unrolled(model)
         # The converter ends the whole process when it calibrates a loop, so loops are looked for first.
         plain = FileGraph.from_bytes(_convert(tf, model, specs, ExportSettings(), {}))
         if "WHILE" in plain.operator_counts():
             raise ModelError(
-                f"the model '{model.name}' holds a loop, which cannot be quantized to int8",
+                f"the model '{model.name}' holds a loop, which cannot be quantized to {settings.mode}",
                 why="a layer repeats its work in a way that the file can only write as a loop",
                 hint="write the loop out (unroll=True), or choose mode = 'dynamic'",
             )
-    return strip_names(_convert(tf, model, specs, settings, calibration), list(specs) if len(specs) > 1 else [])
+    if is_plain(settings):
+        content = _convert(tf, model, specs, settings, calibration)
+    else:
+        content = write_quantized(
+            model, settings, calibration, lambda: _convert(tf, model, specs, ExportSettings(), {})
+        )
+    content = strip_names(content, list(specs) if len(specs) > 1 else [])
+    return without_bias_scales(content, calibration) if settings.compact_biases else content
 
 
 def _convert(

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from penjing.errors import ModelError
+from penjing.export.flatbuffer import pack
 
 
 def strip_names(content: bytes, input_names: Sequence[str] = ()) -> bytes:
@@ -23,7 +24,7 @@ def strip_names(content: bytes, input_names: Sequence[str] = ()) -> bytes:
             which cannot be mistaken for another.
     """
     model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
-    numbers = [_number(model.subgraphs[0].tensors[index].name) for index in model.subgraphs[0].inputs]
+    numbers = [input_number(model.subgraphs[0].tensors[index].name) for index in model.subgraphs[0].inputs]
     for subgraph in model.subgraphs:
         subgraph.name = None
         for tensor in subgraph.tensors:
@@ -39,13 +40,13 @@ def strip_names(content: bytes, input_names: Sequence[str] = ()) -> bytes:
     model.signatureDefs = None
     model.metadata = None
     model.metadataBuffer = None
+    for subgraph in model.subgraphs:
+        _drop_unused_tensors(subgraph)
     _drop_unused_buffers(model)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack(model)
 
 
-def _number(name: bytes | str | None) -> int | None:
+def input_number(name: bytes | str | None) -> int | None:
     """The number in the name that `to_litert` gave to an input: 'input_002:0' is 2."""
     found = re.search(r"input_(\d{3})", (name.decode() if isinstance(name, bytes) else name) or "")
     return int(found[1]) if found else None
@@ -65,18 +66,30 @@ def _name_inputs(subgraph: Any, numbers: Sequence[int | None], names: Sequence[s
         subgraph.tensors[index].name = names[number]
 
 
+def _drop_unused_tensors(subgraph: Any) -> None:
+    """Number the tensors anew, without those that no operator reads or writes (weights that others took the place
+    of)."""
+    lists = [(subgraph, "inputs"), (subgraph, "outputs")]
+    for operator in subgraph.operators or ():
+        lists += [(operator, "inputs"), (operator, "outputs"), (operator, "intermediates")]
+    lists = [(holder, name) for holder, name in lists if getattr(holder, name) is not None]
+    used = sorted({int(index) for holder, name in lists for index in getattr(holder, name) if index >= 0})
+    numbers = {-1: -1, **{index: number for number, index in enumerate(used)}}
+    for holder, name in lists:
+        setattr(holder, name, np.array([numbers[int(index)] for index in getattr(holder, name)], np.int32))
+    subgraph.tensors = [subgraph.tensors[index] for index in used]
+
+
 def _drop_unused_buffers(model: Any) -> None:
-    """Number the buffers anew; buffer 0 stays the empty one, by the format's rule."""
-    numbers: dict[int, int] = {0: 0}
+    """Number the buffers anew, equal ones once; buffer 0 stays the empty one, by the format's rule."""
+    numbers: dict[bytes, int] = {b"": 0}
     kept = [model.buffers[0]]
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             data = model.buffers[tensor.buffer].data
-            if data is None or len(data) == 0:
-                tensor.buffer = 0
-                continue
-            if tensor.buffer not in numbers:
-                numbers[tensor.buffer] = len(kept)
+            content = b"" if data is None else np.asarray(data, np.uint8).tobytes()
+            if content not in numbers:
+                numbers[content] = len(kept)
                 kept.append(model.buffers[tensor.buffer])
-            tensor.buffer = numbers[tensor.buffer]
+            tensor.buffer = numbers[content]
     model.buffers = kept

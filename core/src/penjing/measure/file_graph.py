@@ -163,13 +163,13 @@ class FileGraph:
     def bytes_by_kind(self) -> dict[str, int]:
         """Where the flash goes: weights, quantization parameters, and the graph's structure. Sums to the file."""
         seen: set[int] = set()
-        weights = scales = 0
+        weights = 0
         for graph in self.subgraphs:
             for tensor in graph.tensors:
                 if tensor.is_constant and id(tensor.data) not in seen:
                     seen.add(id(tensor.data))
                     weights += len(tensor.data)
-                scales += 4 * len(tensor.scales) + 8 * len(tensor.zero_points)
+        scales = _quantization_bytes(self.content)
         return {
             "weights": weights,
             "quantization": scales,
@@ -189,6 +189,26 @@ class FileGraph:
             for operator in graph.operators:
                 counts[operator.name] = counts.get(operator.name, 0) + 1
         return counts
+
+
+def _quantization_bytes(content: bytes) -> int:
+    """Bytes of scales and zero points; a vector that several tensors point to counts once."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    sizes: dict[int, int] = {}
+    model = schema.Model.GetRootAs(content, 0)
+    for number in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(number)
+        for index in range(graph.TensorsLength()):
+            quantization = graph.Tensors(index).Quantization()
+            if quantization is None:
+                continue
+            table = quantization._tab
+            for slot, width in ((8, 4), (10, 8)):  # scale, zero_point
+                offset = table.Offset(slot)
+                if offset:
+                    sizes[table.Vector(offset)] = width * table.VectorLen(offset)
+    return sum(sizes.values())
 
 
 def _damaged(error: Exception) -> ModelError:
