@@ -1,0 +1,76 @@
+"""Which layer is written in which precision, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from penjing.compression.model_tree import check_patterns, matches, walk_layers
+from penjing.compression.quantization.channel_grid import ROUNDED_LAYERS
+from penjing.compression.settings.quantization import QuantizeSettings
+from penjing.errors import ModelError
+
+_USUAL = {
+    "int8": "int8",
+    "int16x8": "int16x8",
+    "dynamic": "int8",
+    "weight-only-int8": "int8",
+    "weight-only-int4": "int4",
+    "float16": "float16",
+}
+_BITS = {"int4": 4, "int8": 8, "int16x8": 8}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPlan:
+    """One layer's precision."""
+
+    layer: Any
+    precision: str
+    """'float', 'float16', 'int16x8', 'int8' or 'int4'."""
+    pattern: str | None
+    """What it fits; None where it follows the mode."""
+
+    @property
+    def weight_bits(self) -> int | None:
+        """Of an integer kernel; None where it stays in floating point."""
+        return _BITS.get(self.precision)
+
+
+def plan_layers(model: keras.Model, settings: QuantizeSettings) -> dict[str, LayerPlan]:
+    """The precision of every layer, by path.
+
+    Raises:
+        ModelError: A pattern fits no layer, or asks for 4 bits where no operator has them.
+    """
+    check_patterns(model, tuple(settings.layers), "layers")
+    plan = {}
+    for path, layer in walk_layers(model):
+        pattern = next((pattern for pattern in settings.layers if matches(path, [pattern])), None)
+        precision = settings.layers[pattern] if pattern is not None else _USUAL[settings.mode]
+        if pattern is not None and precision == "int4" and layer.weights and not isinstance(layer, ROUNDED_LAYERS):
+            if "*" not in pattern:
+                raise ModelError(
+                    f"a layer of kind {type(layer).__name__} cannot have weights of 4 bits",
+                    where=f"layer '{path}', setting 'layers'",
+                    why="only operators of Dense, Conv and DepthwiseConv layers take them",
+                    hint="give it 'int8' or 'float'",
+                )
+            precision = "int8"
+        plan[path] = LayerPlan(layer=layer, precision=precision, pattern=pattern)
+    return plan
+
+
+def reason(entry: LayerPlan, settings: QuantizeSettings) -> str:
+    """Why a layer has its precision, in words."""
+    words = {
+        "float": "left in float32",
+        "float16": "float16 weights",
+        "int16x8": "int8 weights, int16 activations",
+        "int8": "int8 weights and activations" if settings.mode in ("int8", "int16x8") else "int8 weights",
+        "int4": "int4 weights, int8 activations" if settings.mode == "int8" else "int4 weights",
+    }
+    why = f"fits '{entry.pattern}'" if entry.pattern is not None else f"mode {settings.mode}"
+    return f"{words[entry.precision]}: {why}"
