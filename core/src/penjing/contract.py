@@ -245,9 +245,10 @@ class Invariant(Protocol):
 class ExportSettings:
     """How the model is to be written as .tflite; a step such as `quantize` decides it."""
 
-    mode: Literal["float32", "float16", "dynamic", "int8", "int16x8", "weight-only-int8", "weight-only-int4"] = (
-        "float32"
-    )
+    mode: Literal[
+        "float32", "float16", "dynamic", "int8", "int16x8", "weight-only-int8", "weight-only-int4", "aware"
+    ] = "float32"
+    """"aware": the model simulates quantization and carries its ranges (`quantize-aware-training`)."""
     calibration_examples: int = 0
     """How many training examples set the ranges of activations (int8 and int16x8 only)."""
     seed: int = 0

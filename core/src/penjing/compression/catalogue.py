@@ -12,6 +12,7 @@ _QUANTIZE = "penjing.compression.quantization.post_training"
 _DISTILL = "penjing.compression.distillation.technique"
 _CLUSTER = "penjing.compression.clustering"
 _FACTORIZE = "penjing.compression.factorization.low_rank"
+_AWARE = "penjing.compression.quantization.aware_training"
 
 TECHNIQUES = (
     Technique(
@@ -80,6 +81,15 @@ TECHNIQUES = (
         invariants=(f"{_CLUSTER}.clustered_weights:ClusteredWeights",),
         explain=f"{_CLUSTER}.sharing:explain",
         search_space=f"{_CLUSTER}.sharing:search_space",
+    ),
+    Technique(
+        name="quantize-aware-training",
+        summary="Train with simulated int8 or int4 weights and integer activations; the file equals the simulation.",
+        settings=f"{_SETTINGS}.aware_training:QuantizeAwareTrainingSettings",
+        apply=f"{_AWARE}:apply",
+        explain=f"{_AWARE}:explain",
+        search_space=f"{_AWARE}:search_space",
+        freezes_structure=True,
     ),
     Technique(
         name="quantize",

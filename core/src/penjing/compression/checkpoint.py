@@ -66,6 +66,8 @@ def load_model(path: Path) -> keras.Model:
     Raises:
         ModelError: The file is damaged or needs a class that is not registered.
     """
+    from penjing.compression.quantization import rebuild  # noqa: F401  registers the layers that simulate quantization
+
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:

@@ -359,8 +359,8 @@ def _optimizer(training: TrainingSettings, updates_per_epoch: int) -> keras.opti
         optimizer = keras.optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=decay, **common)
     else:
         optimizer = keras.optimizers.AdamW(weight_decay=decay or 0.0, **common)
-    # Decaying biases and BatchNormalization's scale costs accuracy and saves nothing.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # Decaying biases, BatchNormalization's scale and learned quantization steps costs accuracy and saves nothing.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "log_step"])
     return optimizer
 
 

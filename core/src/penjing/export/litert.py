@@ -13,7 +13,9 @@ import numpy as np
 from penjing.contract import ExportSettings
 from penjing.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
 from penjing.export.bias_scales import without_bias_scales
+from penjing.export.integer_file import to_integers
 from penjing.export.quantizer import INTEGER_MODES, is_plain, write_quantized
+from penjing.export.recording import recording
 from penjing.export.recurrent import unrolled
 from penjing.export.shrink import strip_names
 from penjing.measure.file_graph import FileGraph
@@ -25,7 +27,8 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
 
     Args:
         model: A Keras model with defined inputs; None in a shape other than the batch is refused.
-        settings: The number format. int8 files take and give int8.
+        settings: The number format. int8 files take and give int8. A model with simulated quantization ("aware")
+            carries its own ranges.
         calibration: Inputs that set the ranges of activations (int8): float32 of shape (n, *input_shape); for several
             inputs a list of them in the model's order, or a dict by input name.
 
@@ -51,6 +54,10 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
             hint=did_you_mean(settings.mode, get_args(get_type_hints(ExportSettings)["mode"])),
         )
     specs = _input_specs(model)
+    if settings.mode == "aware":
+        with recording() as recorded:
+            content = _convert(tf, model, specs, ExportSettings(), {})
+        return strip_names(to_integers(content, recorded), list(specs) if len(specs) > 1 else [])
     if settings.mode in INTEGER_MODES:
         calibration = check_calibration(specs, calibration)
         model = unrolled(model)

@@ -1,0 +1,174 @@
+"""The technique `quantize-aware-training`: train with the rounding that the file will have.
+
+Weights are symmetric per channel on a narrow range, activations affine per tensor (16 bits: symmetric), as in Jacob et
+al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference". In training
+the rounding is simulated in float32 with straight-through gradients or learned steps (Esser et al. 2020); at inference
+the layers compute with the integers of LiteRT's reference kernels, so that what is validated is what the file answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from penjing.compression.model_tree import check_patterns, check_traceable, walk_layers
+from penjing.compression.quantization.folding import QuantizedKernel
+from penjing.compression.quantization.ranges import Range, calibrating
+from penjing.compression.quantization.rebuild import Rebuilder, Simulation
+from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings
+from penjing.contract import ExportSettings, LayerChange, StepContext, StepOutcome
+from penjing.errors import DataError, ModelError
+from penjing.export.litert import to_litert
+from penjing.runtime import LiteRTModel
+
+CALIBRATION_BATCH = 64
+
+
+def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> StepOutcome:
+    """Rebuild the model with simulated quantization, set its ranges, train, and compare the file with the model."""
+    before = context.evaluate(context.model)
+    model, changes = simulated(context.model, settings)
+    calibrate(model, context.train.x, settings.calibration_examples, context.seed)
+    untrained = context.evaluate(model)
+    switches = [layer.frozen for layer in _parts(model) if hasattr(layer, "frozen")]
+
+    def freeze() -> None:
+        for switch in switches:
+            switch.assign(1.0)
+
+    def on_update(done: int, updates: int) -> None:
+        # Set at every update past the share, since a resumed training may begin there.
+        if done >= settings.freeze_after * updates and switches and float(switches[0]) < 0.5:
+            freeze()
+
+    history = context.fit(model, settings, on_update=on_update)
+    freeze()  # what follows this step keeps ranges and statistics
+    after = context.evaluate(model)
+    export = ExportSettings(mode="aware")
+    steps, kernels = file_differences(model, to_litert(model, export), context.validation.x)
+    figures = {
+        "validation_before": before,
+        "validation_untrained": untrained,
+        "validation_after": after,
+        "compared_inputs": float(len(steps)),
+        "equal_inputs": float(np.count_nonzero(steps == 0)),
+        "largest_difference_steps": float(steps.max(initial=0.0)),
+    }
+    return StepOutcome(
+        model=model,
+        summary=(
+            f"{settings.weight_bits}-bit weights, {settings.activation_bits}-bit activations, "
+            f"{settings.ranges} ranges: validation {context.metric.name} {before:.4f} -> {after:.4f}; the file ({kernels} kernels) equals the "
+            f"model on {int(figures['equal_inputs']):,} of {len(steps):,} validation inputs, "
+            f"largest difference {figures['largest_difference_steps']:g} steps"
+        ),
+        layers=tuple(changes),
+        figures=figures,
+        history=history,
+        export=export,
+    )
+
+
+def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tuple[keras.Model, list[LayerChange]]:
+    """The model with simulated quantization, ranges not set yet, and what became of each layer.
+
+    Raises:
+        ModelError: The model simulates quantization already, a pattern fits no layer, or a layer has no integer form.
+    """
+    check_traceable(model)
+    check_patterns(model, settings.exclude, "exclude")
+    check_patterns(model, settings.keep_8_bits, "keep_8_bits")
+    for path, layer in walk_layers(model):
+        if isinstance(layer, (QuantizedKernel, Range)):
+            raise ModelError(
+                "the model simulates quantization already",
+                where=f"layer '{path}'",
+                hint="train it further with the step 'finetune' or 'distill'",
+            )
+    rebuilder = Rebuilder(
+        Simulation(
+            weight_bits=settings.weight_bits,
+            activation_bits=settings.activation_bits,
+            ranges=settings.ranges,
+            momentum=settings.momentum,
+            batch_statistics=settings.freeze_after > 0,
+            observes=settings.freeze_after > 0,
+            exclude=settings.exclude,
+            keep_8_bits=settings.keep_8_bits,
+        )
+    )
+    made = rebuilder.rebuild(model)
+    if not any(isinstance(layer, QuantizedKernel) for _, layer in walk_layers(made)):
+        raise ModelError(
+            "no layer of the model is quantized",
+            why="it has no Dense or convolution, or 'exclude' fits all of them",
+            hint="check 'exclude', or leave the step out",
+        )
+    return made, rebuilder.changes
+
+
+def calibrate(model: keras.Model, x: Any, examples: int, seed: int) -> None:
+    """Set the first ranges: the mean, over batches, of the smallest and the largest value; and learned steps.
+
+    Args:
+        x: Inputs as `Split.x` has them; some are chosen by the seed.
+
+    Raises:
+        DataError: There are none.
+    """
+    count = len(next(iter(x.values())) if isinstance(x, dict) else x)
+    if count == 0:
+        raise DataError("there are no training examples to set ranges with", hint="give x_train")
+    chosen = np.random.default_rng(seed).permutation(count)[:examples]
+    batches = np.array_split(chosen, -(-len(chosen) // CALIBRATION_BATCH))
+    for number, rows in enumerate(batches, start=1):
+        rows = np.sort(rows)
+        batch = {n: np.asarray(v)[rows] for n, v in x.items()} if isinstance(x, dict) else np.asarray(x)[rows]
+        with calibrating(number):
+            model(batch, training=False)
+    for layer in _parts(model):
+        if isinstance(layer, QuantizedKernel):
+            layer.start_steps()
+
+
+def file_differences(model: keras.Model, content: bytes, x: Any) -> tuple[np.ndarray, str]:
+    """How far the file is from the model, in steps of the file's output: the largest over the outputs of each input.
+
+    Args:
+        content: The file that was written from the model.
+        x: Inputs as `Split.x` has them, n of them.
+
+    Returns:
+        Whole steps, float64 of shape (n,); and which kernels ran the file: LiteRT's reference kernels, or XNNPACK's
+        where an operator has no reference kernel. A float32 output has a step of 2^-16 of its largest value.
+    """
+    try:
+        runtime = LiteRTModel(content, kernels="reference")
+    except ModelError:
+        runtime = LiteRTModel(content)
+    theirs = runtime.predict(x)
+    ours = model.predict(x, batch_size=256, verbose=0)
+    largest = np.zeros(len(keras.tree.flatten(ours)[0]))
+    given = theirs if isinstance(theirs, tuple) else (theirs,)
+    for ours_one, theirs_one, info in zip(keras.tree.flatten(ours), given, runtime.outputs, strict=True):
+        step = info.scale or float(np.max(np.abs(ours_one), initial=1e-30)) * 2.0**-16
+        steps = np.round(np.abs(np.asarray(ours_one, np.float64) - theirs_one) / step)
+        largest = np.maximum(largest, steps.reshape(len(steps), -1).max(axis=1, initial=0.0))
+    return largest, runtime.kernels
+
+
+def _parts(model: keras.Model) -> list[Any]:
+    """Every layer with the layers inside it."""
+    return list(model._flatten_layers(include_self=False, recursive=True))
+
+
+def explain(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> list[LayerChange]:
+    """What becomes of each layer: bits, what it is folded into, or why it is left alone. Nothing is trained."""
+    return simulated(model, settings)[1]
+
+
+def search_space() -> dict[str, list[Any]]:
+    """Settings worth trying."""
+    return {"weight_bits": [8, 4], "ranges": ["moving-average", "learned"], "learning_rate": [1e-4, 3e-4, 1e-3]}

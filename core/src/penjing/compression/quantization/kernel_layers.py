@@ -1,0 +1,141 @@
+"""The layers with a rounded kernel: Dense, convolutions, and the per-channel factor that BatchNormalization is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from penjing.compression.quantization import arithmetic
+from penjing.compression.quantization.folding import QuantizedKernel
+
+_register = keras.saving.register_keras_serializable(package="penjing")
+
+
+@_register
+class QuantizedDense(QuantizedKernel, keras.layers.Dense):
+    """Dense with a rounded kernel (in, out)."""
+
+    kernel_axes = (0,)
+
+    def linear(self, inputs: Any, kernel: Any) -> Any:
+        return keras.ops.matmul(inputs, kernel)
+
+    def rescale(self, accumulator: Any, factor: Any) -> Any:
+        # The reference kernel of FULLY_CONNECTED multiplies in float64 and rounds once.
+        return tf.cast(arithmetic.round_away(tf.cast(accumulator, tf.float64) * factor), tf.int64)
+
+    def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
+        # A matrix product of two axes is one FULLY_CONNECTED; of more it would be a BATCH_MATMUL.
+        return tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), tf.constant(kernel))
+
+
+@_register
+class QuantizedConv1D(QuantizedKernel, keras.layers.Conv1D):
+    """Conv1D with a rounded kernel (length, in, out)."""
+
+    kernel_axes = (0, 1)
+
+    def linear(self, inputs: Any, kernel: Any) -> Any:
+        if self.padding != "causal":
+            return self.convolution_op(inputs, kernel)
+        before = self.dilation_rate[0] * (self.kernel_size[0] - 1)
+        padded = tf.pad(inputs, [[0, 0], [before, 0], [0, 0]])
+        return keras.ops.conv(
+            padded, kernel, strides=list(self.strides), padding="valid", dilation_rate=self.dilation_rate
+        )
+
+    def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        return np.moveaxis(kernel, -1, 0)[:, None]
+
+
+@_register
+class QuantizedConv2D(QuantizedKernel, keras.layers.Conv2D):
+    """Conv2D with a rounded kernel (height, width, in, out)."""
+
+
+@_register
+class QuantizedDepthwiseConv1D(QuantizedKernel, keras.layers.DepthwiseConv1D):
+    """DepthwiseConv1D with a rounded kernel (length, in, multiplier)."""
+
+    kernel_axes = (0,)
+    file_axis = 3
+
+    def linear(self, inputs: Any, kernel: Any) -> Any:
+        return _depthwise(self, inputs, kernel)
+
+    def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        return kernel.reshape(1, 1, kernel.shape[0], -1)
+
+
+@_register
+class QuantizedDepthwiseConv2D(QuantizedKernel, keras.layers.DepthwiseConv2D):
+    """DepthwiseConv2D with a rounded kernel (height, width, in, multiplier)."""
+
+    kernel_axes = (0, 1)
+    file_axis = 3
+
+    def linear(self, inputs: Any, kernel: Any) -> Any:
+        return _depthwise(self, inputs, kernel)
+
+    def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        return kernel.reshape(1, *kernel.shape[:2], -1)
+
+
+@_register
+class QuantizedConv2DTranspose(QuantizedKernel, keras.layers.Conv2DTranspose):
+    """Conv2DTranspose with a rounded kernel (height, width, out, in)."""
+
+    kernel_axes = (0, 1, 3)
+
+    def linear(self, inputs: Any, kernel: Any) -> Any:
+        return keras.ops.conv_transpose(
+            inputs,
+            kernel,
+            strides=list(self.strides),
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+        )
+
+    def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        return np.moveaxis(kernel, 2, 0)
+
+
+@_register
+class QuantizedScale(QuantizedKernel, keras.layers.Layer):
+    """y = x * factor + offset per channel of the last axis, a depthwise convolution of one value in the file.
+
+    Stands for BatchNormalization that no kernel takes up (`norm`, factor 1 and offset 0), Rescaling, Normalization.
+    """
+
+    kernel_axes = ()
+    file_axis = 3
+
+    def build(self, inputs_shape: Any, grid_shape: Any = None) -> None:
+        channels = int(inputs_shape[-1])
+        self.kernel = self.add_weight(name="factor", shape=(channels,), initializer="ones", trainable=False)
+        self.bias = self.add_weight(name="offset", shape=(channels,), initializer="zeros", trainable=False)
+        QuantizedKernel.build(self, inputs_shape, grid_shape)
+
+    def linear(self, inputs: Any, kernel: Any) -> Any:
+        return inputs * kernel
+
+    def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        return kernel.reshape(1, 1, 1, -1)
+
+    def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
+        channels = kernel.shape[0]
+        images = tf.reshape(inputs, [1, 1, -1, channels]) if len(inputs.shape) != 4 else inputs
+        return tf.nn.depthwise_conv2d(images, kernel.reshape(1, 1, channels, 1), (1, 1, 1, 1), "VALID")
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        return inputs_shape
+
+
+def _depthwise(layer: Any, inputs: Any, kernel: Any) -> Any:
+    return keras.ops.depthwise_conv(
+        inputs, kernel, strides=layer.strides, padding=layer.padding, dilation_rate=layer.dilation_rate
+    )

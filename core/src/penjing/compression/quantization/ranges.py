@@ -1,0 +1,182 @@
+"""The range of an activation: observed as a moving average, learned, or fixed by the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from penjing.compression.quantization import arithmetic, fake_quant
+from penjing.export import recording
+from penjing.export.recording import Grid
+
+_share: ContextVar[float] = ContextVar("share", default=0.0)
+"""What part of a range the current batch decides; 0 outside of a calibration."""
+
+
+@contextmanager
+def calibrating(batch: int) -> Iterator[None]:
+    """Layers that are called inside compute with real numbers and note the smallest and largest of each activation.
+
+    Args:
+        batch: The number of the batch, from 1; each decides 1/batch of the range, so that all count alike.
+    """
+    token = _share.set(1.0 / batch)
+    try:
+        yield
+    finally:
+        _share.reset(token)
+
+
+def is_calibrating() -> bool:
+    """Whether ranges are being set."""
+    return _share.get() > 0.0
+
+
+FIXED_8 = {"softmax": (1.0 / 256, -128), "sigmoid": (1.0 / 256, -128), "tanh": (1.0 / 128, 0)}
+FIXED_16 = {"softmax": (1.0 / 32768, 0), "sigmoid": (1.0 / 32768, 0), "tanh": (1.0 / 32768, 0)}
+
+
+@keras.saving.register_keras_serializable(package="penjing")
+class Range(keras.layers.Layer):
+    """Puts a tensor on an integer grid. As a layer of a model it is the border between real numbers and integers.
+
+    Args:
+        bits: 8 (affine) or 16 (symmetric).
+        kind: "moving-average" of the smallest and largest value of each batch, or "learned" (LSQ).
+        momentum: Of the moving average.
+        fixed: (scale, zero point) where the operator allows no other.
+        positive: The tensor has no negative values (after ReLU), so its range starts at zero.
+        rounds_in_training: False for a model's last probabilities: rounded to 1/256 in training, those of wrong
+            classes would be zero and give no gradient.
+        observes: False keeps a moving average where it is, in training too.
+    """
+
+    def __init__(
+        self,
+        bits: int = 8,
+        kind: str = "moving-average",
+        momentum: float = 0.99,
+        fixed: tuple[float, int] | None = None,
+        positive: bool = False,
+        rounds_in_training: bool = True,
+        observes: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.bits = bits
+        self.kind = kind
+        self.momentum = momentum
+        self.fixed = tuple(fixed) if fixed is not None else None
+        self.positive = positive
+        self.rounds_in_training = rounds_in_training
+        self.observes = observes
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("bits", "kind", "momentum", "fixed", "positive", "rounds_in_training", "observes")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def build(self, inputs_shape: Any = None, grid_shape: Any = None) -> None:
+        if self.fixed is None:
+            self.low = self.add_weight(name="low", shape=(), initializer="zeros", trainable=False)
+            self.high = self.add_weight(name="high", shape=(), initializer="zeros", trainable=False)
+            self.frozen = self.add_weight(name="frozen", shape=(), initializer="zeros", trainable=False)
+            if self.kind == "learned":
+                self.log_step = self.add_weight(name="log_step", shape=(), initializer="zeros", trainable=True)
+        self.built = True
+
+    def grid(self) -> Any:
+        """(scale, zero point), float32 of shape (2,)."""
+        if self.fixed is not None:
+            return tf.constant(self.fixed, tf.float32)
+        low, high = tf.minimum(self.low.value, 0.0), tf.maximum(self.high.value, 0.0)
+        if self.bits == 16:
+            scale = tf.maximum(tf.maximum(-low, high) * np.float32(1 / 32767), 1e-9)
+            if self.kind == "learned":
+                scale = tf.exp(self.log_step.value)
+            return tf.stack([scale, tf.zeros(())])
+        scale = tf.maximum((high - low) * np.float32(1 / 255), 1e-7)
+        zero_point = tf.clip_by_value(tf.round(-128.0 - low / scale), -128.0, 127.0)
+        if self.kind == "learned":
+            scale = tf.exp(self.log_step.value)
+        return tf.stack([scale, zero_point])
+
+    def observe(self, values: Any) -> None:
+        """While calibrating, take a batch into account: the range becomes the mean over the batches so far."""
+        if self.fixed is not None:
+            return
+        first = _share.get()
+        self.low.assign_add(first * (tf.minimum(tf.reduce_min(values), 0.0) - self.low.value))
+        self.high.assign_add(first * (tf.maximum(tf.reduce_max(values), 0.0) - self.high.value))
+        if self.kind == "learned":
+            span = tf.maximum(-self.low.value, self.high.value) if self.bits == 16 else self.high - self.low
+            self.log_step.assign(tf.math.log(tf.maximum(span / (32767.0 if self.bits == 16 else 255.0), 1e-7)))
+
+    def _follow(self, values: Any) -> None:
+        """One update of the moving average, skipped once it is frozen."""
+
+        def update() -> Any:
+            share = 1.0 - self.momentum
+            self.high.assign_add(share * (tf.maximum(tf.reduce_max(values), 0.0) - self.high.value))
+            if not self.positive:
+                self.low.assign_add(share * (tf.minimum(tf.reduce_min(values), 0.0) - self.low.value))
+            return tf.zeros(())
+
+        values = tf.stop_gradient(values)
+        tf.cond(self.frozen.value < 0.5, update, lambda: tf.zeros(()))
+
+    def simulate(self, values: Any, training: bool) -> Any:
+        """Real numbers rounded to the grid, with a gradient; float32."""
+        if training and not self.rounds_in_training:
+            return values
+        if training and self.fixed is None and self.kind == "moving-average" and self.observes:
+            self._follow(values)
+        grid = self.grid()
+        low, high = arithmetic.limits(self.bits)
+        if self.kind == "learned" and self.fixed is None:
+            axes = list(range(len(values.shape)))
+            return fake_quant.learned_step(
+                values, tf.reshape(self.log_step.value, [1] * len(axes)), low - grid[1], high - grid[1], axes
+            )
+        return tf.quantization.fake_quant_with_min_max_vars(
+            values, (low - grid[1]) * grid[0], (high - grid[1]) * grid[0], num_bits=self.bits
+        )
+
+    def mark(self, values: Any) -> tuple[Any, Any]:
+        """While a model is written: the marked tensor, and the grid as a constant."""
+        made = recording.current()
+        assert made is not None
+        with tf.init_scope():
+            scale, zero_point = np.asarray(self.grid(), np.float32)
+        grid = Grid(scale=float(scale), zero_point=int(zero_point), bits=self.bits)
+        return made.mark(values, grid), tf.constant([scale, zero_point], tf.float32)
+
+    def call(self, inputs: Any, grid: Any = None, training: bool | None = None) -> tuple[Any, Any]:
+        """Values on this range's grid and the grid. With a grid the inputs lie on it, and one grid is turned into the
+        other as the operator QUANTIZE does it."""
+        if recording.current() is not None:
+            return self.mark(inputs)
+        if is_calibrating():
+            self.observe(inputs)
+            return inputs, self.grid()
+        if training:
+            return self.simulate(inputs, True), self.grid()
+        own = self.grid()
+        if grid is None:
+            return arithmetic.real(arithmetic.quantize(inputs, own, self.bits), own), own
+        return self.regrid(inputs, grid), own
+
+    def regrid(self, values: Any, grid: Any) -> Any:
+        """Values on one grid, on this one."""
+        own = self.grid()
+        factor = arithmetic.double(grid[0]) / arithmetic.double(own[0])
+        integers = arithmetic.scale_integers(arithmetic.offsets(values, grid), factor)
+        return arithmetic.real(arithmetic.clamp(integers, own, self.bits, "linear"), own)
+
+    def compute_output_spec(self, inputs: Any, grid: Any = None, training: bool | None = None) -> Any:
+        return keras.KerasTensor(inputs.shape, dtype="float32"), keras.KerasTensor((2,), dtype="float32")
