@@ -366,8 +366,10 @@ class Technique:
     changes_structure: bool = False
     """True where the step removes or replaces layers or channels."""
     freezes_structure: bool = False
-    """True where no technique that changes the structure may follow: the step has put something into the layers
-    (simulated quantization) that would not survive it. Training may follow."""
+    """True where only training may follow: the step has put something into the layers (simulated quantization) that no
+    change of structure survives, and that fixes which weights the file can have."""
+    not_after: tuple[str, ...] = ()
+    """Techniques whose promise this one would break, so that they may not stand before it."""
 
 
 # --------------------------------------------------------------------------------- exporters, targets, the rest

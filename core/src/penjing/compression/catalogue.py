@@ -61,6 +61,7 @@ TECHNIQUES = (
         ),
         explain=f"{_PRUNE}:explain",
         search_space=f"{_PRUNE}:search_space",
+        not_after=("cluster-weights",),
     ),
     Technique(
         name="prune-channels",

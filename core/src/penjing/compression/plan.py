@@ -66,20 +66,39 @@ def plan_steps(recipe: Recipe, host: TechniqueSource, resolve: Resolve) -> tuple
                 hint=f"move '{planned[-1].technique.name}' to the end",
             )
         technique: Technique = contribution.value
-        frozen = next((before.technique.name for before in planned if before.technique.freezes_structure), None)
-        if technique.changes_structure and frozen is not None:
-            raise RecipeError(
-                f"step {index + 1}, '{technique.name}', stands after '{frozen}'",
-                where=recipe.where("steps", index, "technique"),
-                why=f"'{frozen}' fixes the layers and their shapes, '{technique.name}' changes them",
-                hint=f"move '{technique.name}' before '{frozen}'",
-            )
+        for before in planned:
+            why = _cannot_follow(before.technique, technique)
+            if why is not None:
+                first, second = before.technique.name, technique.name
+                raise RecipeError(
+                    f"step {index + 1}, '{second}', stands after '{first}'",
+                    where=recipe.where("steps", index, "technique"),
+                    why=why,
+                    hint=f"leave one of '{first}' and '{second}' out"
+                    if technique.ends_recipe
+                    else f"move '{second}' before '{first}'",
+                )
         model = resolve(technique.settings, contribution.source)
         settings = check_settings(model, step.settings, recipe, ("steps", index), f"technique '{technique.name}'")
         planned.append(
             PlannedStep(number=index + 1, technique=technique, settings=settings, source=contribution.source)
         )
     return tuple(planned)
+
+
+def _cannot_follow(before: Technique, after: Technique) -> str | None:
+    """Why one technique cannot stand anywhere after another; None where it can."""
+    if before.name in after.not_after:
+        return f"'{after.name}' would break what '{before.name}' promises"
+    if not before.freezes_structure:
+        return None
+    if after.changes_structure:
+        return f"'{before.name}' fixes the layers and their shapes, '{after.name}' changes them"
+    if after.ends_recipe or after.freezes_structure:
+        return f"'{before.name}' has already decided how the file is written"
+    if after.invariants:
+        return f"'{before.name}' fixes which weights the file can have, '{after.name}' decides about them anew"
+    return None
 
 
 def reference_training(recipe: Recipe) -> TrainingSettings:
