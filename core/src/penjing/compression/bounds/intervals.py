@@ -146,32 +146,44 @@ def weighted_sum(
         unit: Unit roundoff of the layer's arithmetic.
     """
 
-    def total(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return values @ weights if weights.ndim == 2 else values * weights
-
     x = x.spread(positive.shape[0])
     bias = np.broadcast_to(np.asarray(bias, float), positive.shape[-1])
-    rises, falls = (positive > 0).astype(float), (negative < 0).astype(float)
     low, high = _finite(x.low), _finite(x.high)
-    no_low, no_high = np.isinf(x.low).astype(float), np.isinf(x.high).astype(float)
-    lowest = total(low, positive) + total(high, negative) + bias
-    highest = total(high, positive) + total(low, negative) + bias
-    error = np.where(terms > 0, SLACK * (terms + 2) * unit, 0.0)
-    below = error * (total(np.abs(low), positive) - total(np.abs(high), negative) + np.abs(bias))
-    above = error * (total(np.abs(high), positive) - total(np.abs(low), negative) + np.abs(bias))
-    below = np.where(total(no_low, rises) + total(no_high, falls) > 0, np.inf, below)
-    above = np.where(total(no_high, rises) + total(no_low, falls) > 0, np.inf, above)
-    read = np.maximum(rises, falls)
-    steady = total((~x.constant).astype(float), read) == 0
     known = np.where(x.constant, x.value, 0.0)
-    value = total(known, positive + negative) + bias
-    first = np.argmax(read > 0, axis=0) if read.ndim == 2 else np.arange(read.size)
+    # All rows at once, so that each of the large matrices is read once.
+    rows = np.stack([low, high, np.abs(low), np.abs(high), known])
+    up, down = _total(rows, positive), _total(rows, negative)
+    error = np.where(terms > 0, SLACK * (terms + 2) * unit, 0.0)
+    below = error * (up[2] - down[3] + np.abs(bias))
+    above = error * (up[3] - down[2] + np.abs(bias))
+    endless = np.stack([np.isinf(x.low), np.isinf(x.high)]).astype(float)
+    if endless.any():
+        rises, falls = _total(endless, positive > 0), _total(endless, negative < 0)
+        below = np.where(rises[0] + falls[1] > 0, np.inf, below)
+        above = np.where(rises[1] + falls[0] > 0, np.inf, above)
+    steady, rule = _steady(x, positive - negative, terms)
     return Interval(
-        low=lowest - below,
-        high=highest + above,
-        value=np.where(steady, value, np.nan),
-        rule=np.where(steady, np.where(terms > 0, x.rule[first], "kernel zero"), ""),
+        low=up[0] + down[1] + bias - below,
+        high=up[1] + down[0] + bias + above,
+        value=np.where(steady, up[4] + down[4] + bias, np.nan),
+        rule=rule,
     )
+
+
+def _total(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sums over the inputs, or products where each output has one input."""
+    return rows @ weights.astype(float, copy=False) if weights.ndim == 2 else rows * weights
+
+
+def _steady(x: Interval, sizes: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs that read constants only or nothing at all, and the rules that found them."""
+    steady = terms == 0
+    rule = np.where(steady, "kernel zero", "").astype(object)
+    if x.constant.any():
+        steady = _total((~x.constant).astype(float)[None], sizes > 0)[0] == 0
+        for output in np.flatnonzero(steady & (terms > 0)):
+            rule[output] = x.rule[np.argmax(sizes[:, output] > 0)] if sizes.ndim == 2 else x.rule[output]
+    return steady, rule
 
 
 def total_of(intervals: Sequence[Interval], unit: float) -> Interval:
