@@ -493,6 +493,59 @@ def test_what_stays_for_form_is_read_by_nothing() -> None:
     _same_outputs(model, removal.model)
 
 
+@keras.saving.register_keras_serializable(package="penjing_tests")
+class Flipped(L.Layer):
+    """Turns the channels around: a layer that penjing knows nothing of."""
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.flip(inputs, -1) * 50.0
+
+
+def test_an_unknown_layer_ends_the_knowledge_and_nothing_else() -> None:
+    """Before it the channels stay, since it may look at all of them; behind it the proof starts anew."""
+    inputs = keras.Input((6,))
+    before, behind = L.Dense(4, activation="relu", name="before"), L.Dense(4, activation="relu", name="behind")
+    x = L.Activation("sigmoid")(Flipped()(before(inputs)))
+    model = keras.Model(inputs, L.Dense(2)(behind(x)))
+    _randomize(model, 2)
+    for layer in (before, behind):
+        layer.bias.assign([-40.0, 0.0, 0.0, 0.0])
+    removal = remove_dead(model, UNIT)
+    assert removal.dead == {"behind": {"relu never positive": 1}}
+    _same_outputs(model, removal.model)
+
+
+def test_a_model_with_a_call_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    class Doubled(keras.Model):
+        def call(self, inputs: Any) -> Any:
+            return 2.0 * super().call(inputs)
+
+    inputs = keras.Input((6,))
+    dense = L.Dense(4, activation="relu", name="dense")
+    model = Doubled(inputs, L.Dense(2)(dense(inputs)))
+    dense.bias.assign([-40.0, 0.0, 0.0, 0.0])
+    outcome = apply(_context(model, tmp_path), RemoveDeadSettings())
+    assert outcome.model is model
+    (change,) = explain(model, RemoveDeadSettings())
+    assert "a call of its own" in change.change
+
+
+def test_words_as_inputs_have_a_range_of_whole_numbers(tmp_path: Path) -> None:
+    inputs = keras.Input((7,), dtype="int32")
+    embedding = L.Embedding(20, 5, name="words")
+    model = keras.Model(inputs, L.Dense(2)(L.GRU(4)(embedding(inputs))))
+    _randomize(model, 2)
+    table = np.array(embedding.embeddings)
+    table[:, 3] = 0.6
+    embedding.embeddings.assign(table)
+    x = np.random.default_rng(0).integers(0, 20, (30, 7))
+    outcome = apply(_context(model, tmp_path, x), RemoveDeadSettings())
+    certificate = json.loads((tmp_path / "certificate.json").read_text())
+    assert certificate["channels_by_rule"] == {"embedding constant": 1}
+    assert list(certificate["input_range"].values()) == [[0.0, 19.0]]
+    assert outcome.model.get_layer("words").output_dim == 4
+
+
 # ------------------------------------------------------------------------------- range, evidence, certificate
 
 
