@@ -21,6 +21,7 @@ from penjing.compression.factorization.decompositions import (
     tucker_energies,
     tucker_factors,
 )
+from penjing.compression.factorization.input_moments import input_moments
 from penjing.compression.factorization.layers import make_chain, options_of
 from penjing.compression.factorization.low_rank import explain, plan
 from penjing.compression.factorization.rank_choice import Option, best_in_total
@@ -184,6 +185,57 @@ def test_a_basis_that_is_whole_needs_no_layer() -> None:
     rebuilt = replace_layers(model, {"it": make_chain(layer, option, ["it"])})
     assert [layer.kernel_size for layer in rebuilt.layers[1:]] == [(5, 5), (1, 1)]
     assert [layer.activation.__name__ for layer in rebuilt.layers[1:]] == ["linear", "relu"]
+
+
+# ---------------------------------------------------------------------------------------- by what layers read
+
+
+def squared_error(model: keras.Model, moments: np.ndarray | None, rank: int, x: np.ndarray) -> float:
+    layer = model.get_layer("it")
+    option = Option(method="svd", ranks=(rank,), parameters=0, macs=0, loss=0.0)
+    rebuilt = replace_layers(model, {"it": make_chain(layer, option, ["it"], moments)})
+    difference = np.asarray(rebuilt(x), np.float64) - np.asarray(model(x), np.float64)
+    return float((difference**2).sum())
+
+
+def test_weighed_by_its_inputs_a_dense_layer_loses_the_least_of_its_outputs() -> None:
+    """Held against the best product that there is: reduced-rank regression, the SVD of the outputs themselves."""
+    generator = np.random.default_rng(0)
+    x = (generator.normal(size=(400, 12)) @ generator.normal(size=(12, 12)) * np.geomspace(1, 30, 12)).astype("float32")
+    model = filled(keras.Sequential([keras.Input((12,)), layers.Dense(9, use_bias=False, name="it")]))
+    moments = input_moments(model, x, 400)["it"]
+    assert np.allclose(moments, x.T.astype(float) @ x / 400, rtol=1e-5)
+    given_outputs = np.asarray(model(x), np.float64)
+    for rank in (2, 5):
+        least = float((np.linalg.svd(given_outputs, compute_uv=False)[rank:] ** 2).sum())
+        assert squared_error(model, moments, rank, x) == pytest.approx(least, rel=0.01)
+        assert squared_error(model, None, rank, x) > 1.2 * least
+    ((_, layer, uses),) = replaceable_layers(model)
+    option = options_of(layer, uses, "svd", moments)[1][1]
+    lost = squared_error(model, moments, 2, x) / (given_outputs**2).sum()
+    assert option.loss == pytest.approx(lost, rel=0.02)
+
+
+@pytest.mark.parametrize("method", ["svd", "tucker-2"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_at_full_rank_weighing_changes_nothing(method: str, groups: int) -> None:
+    inputs = keras.Input((7, 7, 6))
+    model = filled(keras.Model(inputs, layers.Conv2D(8, 3, groups=groups, name="it")(inputs)))
+    moments = input_moments(model, np.random.default_rng(2).normal(size=(5, 7, 7, 6)).astype("float32"), 5)["it"]
+    layer = model.get_layer("it")
+    rebuilt = replace_layers(model, {"it": make_chain(layer, full_rank(layer, method), ["it"], moments)})
+    assert np.allclose(outputs(rebuilt), outputs(model), atol=2e-4)
+
+
+def test_what_layers_read_is_found_in_nested_and_shared_models_and_with_several_inputs() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(20, 6)).astype("float32")
+    found = input_moments(nested(), x, 20)
+    assert found.keys() == {"block/inner", "head"}
+    twice = {"left": x, "right": 2 * x}
+    # It reads the left input once and the right one, of four times the square, twice.
+    both = input_moments(shared(), twice, 20)["twin"]
+    assert np.allclose(both, x.T.astype(float) @ x / 20 * (1 + 4 + 4) / 3, rtol=1e-4, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------ surgery
@@ -424,9 +476,8 @@ technique = "quantize"
 
 
 def test_a_recipe_factorizes_trains_and_keeps_earlier_promises(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
-    result = penjing.compress(
-        toy_model, recipe=Recipe.from_toml(RECIPE.format(target="macs = 0.6")), data=toy_data, output=tmp_path / "run"
-    )
+    text = RECIPE.format(target='macs = 0.6\nenergy_of = "outputs"')
+    result = penjing.compress(toy_model, recipe=Recipe.from_toml(text), data=toy_data, output=tmp_path / "run")
     step = json.loads((tmp_path / "run/steps/02-factorize/outcome.json").read_text())
     changes = {change["layer"]: change["change"] for change in step["layers"]}
     assert changes["stem"].startswith("left alone: carries a promise of an earlier step")

@@ -18,6 +18,7 @@ from penjing.compression.factorization.decompositions import (
     tucker_energies,
     tucker_factors,
 )
+from penjing.compression.factorization.input_moments import roots, unweigh, weigh
 from penjing.compression.factorization.rank_choice import Option
 from penjing.compression.structure.replacement import Chain, Uses
 
@@ -57,16 +58,19 @@ def reason_to_leave(layer: keras.layers.Layer, uses: Uses) -> str:
     return ""
 
 
-def options_of(layer: keras.layers.Layer, uses: Uses, method: Method) -> tuple[Option, list[Option]]:
+def options_of(
+    layer: keras.layers.Layer, uses: Uses, method: Method, moments: np.ndarray | None = None
+) -> tuple[Option, list[Option]]:
     """(the layer as it is, every product that is smaller in parameters and in MACs).
 
     Args:
         layer: One that `reason_to_leave` has nothing against.
         uses: What it is used on, for the MACs.
         method: For convolutions with a window; what has none has the SVD alone.
+        moments: What the layer reads (`input_moments`); losses are then of its outputs, else of its weights.
     """
     shape = _shape(layer, uses)
-    parts = split_groups(np.asarray(layer.kernel), shape.groups)
+    parts, _ = _weighed_parts(layer, moments)
     square = float((parts**2).sum())
     whole = Option(
         method="whole",
@@ -106,25 +110,40 @@ def _ranks(largest: int) -> range:
     return range(largest, 0, -step)
 
 
-def make_chain(layer: keras.layers.Layer, option: Option, taken: Sequence[str]) -> Chain:
+def _weighed_parts(layer: Any, moments: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """(the kernel by groups, weighed by the root of what the layer reads; that root)."""
+    groups = getattr(layer, "groups", 1)
+    parts = split_groups(np.asarray(layer.kernel), groups)
+    if moments is None:
+        return parts, None
+    root = roots(moments, groups)
+    return weigh(parts, root), root
+
+
+def make_chain(
+    layer: keras.layers.Layer, option: Option, taken: Sequence[str], moments: np.ndarray | None = None
+) -> Chain:
     """The chain of layers that an option stands for. Strides and dilation go with the window axis that they belong to;
     bias and activation with the last layer. At full rank it computes what the layer computes.
 
     Args:
         taken: Names that new layers must not have.
+        moments: As in `options_of`.
     """
-    parts = split_groups(np.asarray(layer.kernel), getattr(layer, "groups", 1))
+    parts, root = _weighed_parts(layer, moments)
     if option.method == "svd":
-        first, second = svd_factors(parts, *option.ranks)
-        kernels = [join_groups(first), join_groups(second)]
+        made = list(svd_factors(parts, *option.ranks))
     else:
         inputs, core, outputs = tucker_factors(parts, *option.ranks)
         point = (1,) * (core.ndim - 3)  # the 1 x 1 windows
-        kernels = [join_groups(core)]
+        made = [core]
         if option.ranks[0] < parts.shape[-2]:
-            kernels.insert(0, join_groups(inputs.reshape(len(inputs), *point, *inputs.shape[1:])))
+            made.insert(0, inputs.reshape(len(inputs), *point, *inputs.shape[1:]))
         if option.ranks[1] < parts.shape[-1]:
-            kernels.append(join_groups(outputs.reshape(len(outputs), *point, *outputs.shape[1:])))
+            made.append(outputs.reshape(len(outputs), *point, *outputs.shape[1:]))
+    if root is not None:
+        made[0] = unweigh(made[0], root)
+    kernels = [join_groups(kernel) for kernel in made]
     layers, weights = [], []
     for number, kernel in enumerate(kernels):
         last = number + 1 == len(kernels)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
+from penjing.compression.factorization.input_moments import input_moments
 from penjing.compression.factorization.layers import make_chain, options_of, reason_to_leave
 from penjing.compression.factorization.rank_choice import Option
 from penjing.compression.factorization.targets import (
@@ -39,16 +41,23 @@ class Plan:
     chosen: Mapping[str, Option]
 
 
-def plan(model: keras.Model, settings: FactorizeSettings, promised: Mapping[str, str], examples: Any = None) -> Plan:
+def plan(
+    model: keras.Model,
+    settings: FactorizeSettings,
+    promised: Mapping[str, str],
+    moments: Mapping[str, np.ndarray] | None = None,
+) -> Plan:
     """Choose ranks and rebuild the model.
 
     Args:
         promised: Paths of layers that carry a promise of an earlier step, with its summary; they are left alone.
+        moments: What layers read (`input_moments`); None keeps energy of the weights.
 
     Raises:
         ModelError: A pattern fits no layer, or no ranks reach the target; the message says what can be reached.
     """
     check_patterns(model, settings.exclude, "exclude")
+    read = moments or {}
     measure = Measure(settings)
     before = measure(model)
     wholes: dict[str, Option] = {}
@@ -67,18 +76,18 @@ def plan(model: keras.Model, settings: FactorizeSettings, promised: Mapping[str,
         elif reason := reason_to_leave(*reachable[path]):
             left_alone[path] = reason
         else:
-            wholes[path], options[path] = options_of(*reachable[path], settings.method)
+            wholes[path], options[path] = options_of(*reachable[path], settings.method, read.get(path))
             if not options[path]:
                 left_alone[path] = "at no rank is a product smaller in both parameters and MACs"
     candidates = Candidates(wholes=wholes, products={path: found for path, found in options.items() if found})
     if settings.target == "flash":
-        chosen = within_flash(settings, candidates, before, lambda choice: _rebuild(model, choice), measure)
+        chosen = within_flash(settings, candidates, before, lambda choice: _rebuild(model, choice, read), measure)
     else:
         chosen = by_energy_or_macs(settings, candidates, before)
     for path, found in candidates.products.items():
         if path not in chosen:
             left_alone[path] = why_whole(settings, found)
-    rebuilt = _rebuild(model, chosen)
+    rebuilt = _rebuild(model, chosen, read)
     after = measure(rebuilt)
     return Plan(
         model=rebuilt,
@@ -88,12 +97,13 @@ def plan(model: keras.Model, settings: FactorizeSettings, promised: Mapping[str,
     )
 
 
-def _rebuild(model: keras.Model, chosen: Mapping[str, Option]) -> keras.Model:
+def _rebuild(model: keras.Model, chosen: Mapping[str, Option], moments: Mapping[str, np.ndarray]) -> keras.Model:
     if not chosen:
         return model
     layers = {path: layer for path, layer, _ in replaceable_layers(model)}
     taken = [layer.name for layer in layers.values()]
-    return replace_layers(model, {path: make_chain(layers[path], option, taken) for path, option in chosen.items()})
+    chains = {path: make_chain(layers[path], option, taken, moments.get(path)) for path, option in chosen.items()}
+    return replace_layers(model, chains)
 
 
 def _changes(
@@ -143,7 +153,7 @@ def _figures(settings: FactorizeSettings, before: Size, after: Size, chosen: Map
 
 
 def explain(model: keras.Model, settings: FactorizeSettings) -> list[LayerChange]:
-    """The ranks that each layer would get, by the weights as they are now."""
+    """The ranks that each layer would get, by the weights as they are now: without data nothing is known of outputs."""
     return list(plan(model, settings, {}).changes)
 
 
@@ -154,7 +164,10 @@ def preview(model: keras.Model, settings: FactorizeSettings) -> Preview:
 
 def apply(context: StepContext, settings: FactorizeSettings) -> StepOutcome:
     """Choose ranks, rebuild the model, train it."""
-    made = plan(context.model, settings, promised_layers(context.invariants))
+    moments = None
+    if settings.energy_of == "outputs":
+        moments = input_moments(context.model, context.train.x, settings.examples)
+    made = plan(context.model, settings, promised_layers(context.invariants), moments)
     figures = dict(made.figures)
     history: Mapping[str, Any] = {}
     if made.chosen:

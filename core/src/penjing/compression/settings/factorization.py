@@ -34,6 +34,10 @@ class FactorizeSettings(TrainingSettings):
     method: Literal["best", "svd", "tucker-2"] = Field(
         default="best", description="how convolutions are taken apart; the better of both for each layer, or one"
     )
+    energy_of: Literal["weights", "outputs"] = Field(
+        default="weights", description="what is kept: squared weights, or squared outputs on training examples"
+    )
+    examples: int = Field(default=256, ge=1, description="training examples that energy_of = 'outputs' looks at")
     exclude: tuple[str, ...] = Field(default=(), description="patterns of layers to leave alone")
     epochs: int = Field(default=10, ge=0, description="passes over the training part afterwards")
     learning_rate: float = Field(default=5e-4, gt=0, description="the highest of the schedule")
