@@ -19,7 +19,7 @@ class FactorizeSettings(TrainingSettings):
         default=None,
         gt=0,
         le=1,
-        description="share of the squared weights that each layer keeps at least; 0.9 if no other target is given",
+        description="share of the energy that each layer keeps at least; 0.9 if no other target is given",
     )
     macs: float | None = Field(
         default=None, gt=0, description="MACs that may be left: a share below 1, or a number for the whole model"
