@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.pruning.calls import CallGraph
-from penjing.compression.pruning.ranges import input_arrays
+from penjing.compression.bounds.calls import CallGraph
+from penjing.compression.pruning.dead.ranges import input_arrays
 
 _RIDGE = 1e-4
 """Share of the mean variance that is added to every channel, so that silent ones can be divided by."""
