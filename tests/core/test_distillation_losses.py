@@ -1,4 +1,4 @@
-"""The teacher's losses are the papers' formulas: held against sums written out in numpy, and against what they ignore."""
+"""The teacher's losses are the papers' formulas: held against sums written out in numpy, and what they ignore."""
 
 from __future__ import annotations
 

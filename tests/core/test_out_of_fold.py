@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -64,7 +66,7 @@ def test_values_of_a_nearest_neighbour_are_out_of_fold_too(coins) -> None:
 class Witness(ClassifierMixin, BaseEstimator):
     """Protests when it is asked about a row that it was fitted on."""
 
-    asked: set[float] = set()
+    asked: ClassVar[set[float]] = set()
 
     def fit(self, x, y):
         self.classes_ = np.unique(y)

@@ -79,7 +79,7 @@ def mean_of_outputs(models: list[keras.Model], task: Task) -> tuple[keras.Model,
     outputs = []
     for number, model in enumerate(models):
         # Called as they are, several models of one name would be refused.
-        member = keras.Model(model.inputs, model.outputs, name=f"member_{number}")
+        member = keras.Model(model.inputs, model.outputs[0], name=f"member_{number}")
         output = member(keras.tree.flatten(inputs))
         if task in CATEGORICAL_TASKS and kind == "linear":
             output = keras.layers.Softmax(name=f"softmax_{number}")(output)

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from penjing.compression.settings.training import TrainingSettings
 
+MOST_TRIPLETS = 256
+"""Examples per batch up to which all angles are computed: 256^3 of them are 64 MiB."""
+
 LayerPair = tuple[str, str]
 """(pattern of the student's layer, pattern of the teacher's layer)."""
 
@@ -140,5 +143,10 @@ class DistillSettings(TrainingSettings):
         if features and self.teacher.members > 1:
             raise ValueError(
                 f"layers of several teachers cannot be averaged, so {' and '.join(features)} needs members = 1"
+            )
+        triplets = any(loss.kind == "relations" and loss.angle > 0 for loss in self.losses)
+        if triplets and self.batch_size > MOST_TRIPLETS:
+            raise ValueError(
+                f"a batch_size above {MOST_TRIPLETS} makes too many triplets for relations: lower it, or set angle = 0"
             )
         return self
