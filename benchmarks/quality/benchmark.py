@@ -21,7 +21,6 @@ from machine import describe
 from measurement import measure
 from rows import FLOAT_FILE, ROWS, Row
 from scaling import scaled_recipe
-from task_data import write_arrays
 from tasks import EXAMPLES, TASKS, Task
 
 HERE = Path(__file__).resolve().parent
@@ -64,14 +63,10 @@ class Benchmark:
         counts = {part: min(count, self.examples or count) for part, count in EXAMPLES[task].items()}
         folder = self.output / "data"
         noted = folder / f"{task}.json"
-        if noted.is_file():
-            known = json.loads(noted.read_text())
-            if known["asked"] == counts:
-                return dict(known["found"])
-        print(f"{task}: reading the data", flush=True)
-        found = write_arrays(task, self.data, folder, counts)
-        noted.write_text(json.dumps({"asked": counts, "found": found}))
-        return found
+        if not noted.is_file() or json.loads(noted.read_text())["asked"] != counts:
+            print(f"{task}: reading the data", flush=True)
+            self._process("task_data.py", "penjing", [task, self.data, folder, json.dumps(counts)])
+        return dict(json.loads(noted.read_text())["found"])
 
     def _job(
         self, task: Task, row: str, seed: int, examples: dict[str, Any], folder: Path, epochs: int, options: Any
@@ -160,37 +155,51 @@ class Benchmark:
         return self._work(task, seed) / row / str(len(ROWS[row].stages) - 1)
 
     def _missing_technique(self, jobs: Sequence[Job]) -> str | None:
+        """A technique of our recipes that the installed penjing does not know."""
         from penjing.host import PluginHost
 
-        for job in jobs:
-            if "recipe" in job.options:
-                known = PluginHost.discover().techniques
-                for step in tomllib.loads(job.options["recipe"]).get("steps", []):
-                    if step["technique"] not in known:
-                        return str(step["technique"])
-        return None
+        recipes = [job.options["recipe"] for job in jobs if "recipe" in job.options]
+        if not recipes:
+            return None
+        known = PluginHost.discover().techniques
+        if not known:  # nothing would be missing then, all of it is broken
+            raise SystemExit("penjing has no techniques at all: see `penjing doctor`")
+        steps = [step for recipe in recipes for step in tomllib.loads(recipe).get("steps", [])]
+        return next((step["technique"] for step in steps if step["technique"] not in known), None)
 
     def _do(self, job: Job, script: str, environment: str) -> dict[str, Any]:
         """Run a worker, or take what it has left before."""
         made = job.made
         if made is not None:
             return made
-        python = python_of(environment, self.environments)
         job.write()
+        said = self._process(script, environment, [job.folder])
+        (Path(job.folder) / "log.txt").write_text(said)
+        made = job.made
+        if made is None:
+            raise WorkerError(f"{script} left nothing in {job.folder}")
+        return made
+
+    def _process(self, script: str, environment: str, arguments: Sequence[str | Path]) -> str:
+        """Run a script of this folder in an environment; what it said.
+
+        Raises:
+            WorkerError: It ended with an error.
+            RuntimeError: The environment cannot be made.
+        """
+        python = python_of(environment, self.environments)
         own = [str(HERE)]
         if environment == "penjing" and os.environ.get("PYTHONPATH"):
             own.append(os.environ["PYTHONPATH"])
         done = subprocess.run(
-            [python, HERE / script, job.folder],
+            [python, HERE / script, *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(own), "TF_CPP_MIN_LOG_LEVEL": "3"},
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
         )
-        (Path(job.folder) / "log.txt").write_text(done.stdout + done.stderr)
-        made = job.made
-        if done.returncode != 0 or made is None:
+        if done.returncode != 0:
             words = [line for line in done.stderr.strip().splitlines() if line.strip()]
             raise WorkerError(f"{script} ended with {done.returncode}: {' | '.join(words[-3:])[-600:]}")
-        return made
+        return done.stdout + done.stderr

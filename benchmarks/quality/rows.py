@@ -97,7 +97,7 @@ ROWS = {
             sparsity=0.8,
         ),
         _torch_row("half", 0.5),
-        _torch_row("third", 0.35),
+        _torch_row("third", 0.32),
         *(
             _recipe_row(name)
             for name in (

@@ -3,14 +3,18 @@
 TASK-train.npz holds x_train, y_train, x_validation, y_validation and is all that a row sees; TASK-test.npz holds x, y
 and group (a number, of the speaker; of the image itself where there is nothing that keeps images together), and is read
 by `measurement` alone. x is float32, y int64.
+
+    python task_data.py TASK DATA FOLDER COUNTS
+
+in a process of its own, since TensorFlow reads the images.
 """
 
 from __future__ import annotations
 
-import io
+import json
+import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,22 +27,20 @@ CIFAR_CLASSES = (
 Arrays = dict[str, np.ndarray]
 
 
-def write_arrays(task: str, data: Path, folder: Path, counts: dict[str, int]) -> dict[str, Any]:
-    """Write both files of a task.
+def write_arrays(task: str, data: Path, folder: Path, counts: dict[str, int]) -> None:
+    """Write both files of a task, and TASK.json: what was asked for, and what the table says about the data.
 
     Args:
         data: The folder of real data, as its README describes it.
         counts: Examples of each part, at most.
-
-    Returns:
-        What the table says about the data: counts and source.
     """
     parts, source = (_speech if task == "ds-cnn" else _images)(data, counts)
     folder.mkdir(parents=True, exist_ok=True)
     train = {f"{axis}_{part}": parts[part][axis] for part in ("train", "validation") for axis in "xy"}
     np.savez(folder / f"{task}-train.npz", **train)
     np.savez(folder / f"{task}-test.npz", **parts["test"])
-    return {"source": source, **{name: len(part["y"]) for name, part in parts.items()}}
+    found = {"source": source, **{name: len(part["y"]) for name, part in parts.items()}}
+    (folder / f"{task}.json").write_text(json.dumps({"asked": counts, "found": found}))
 
 
 def _speech(data: Path, counts: dict[str, int]) -> tuple[dict[str, Arrays], str]:
@@ -82,7 +84,7 @@ def _jpegs(archive: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
         for index in _some(len(members), count, ordered=False):
             file = opened.extractfile(members[index])
             assert file is not None
-            encoded.append(io.BytesIO(file.read()).getvalue())
+            encoded.append(file.read())
             classes.append(_class_of(members[index].name))
     x = np.stack([tf.io.decode_jpeg(image, channels=3).numpy() for image in encoded])
     return x.astype(np.float32) / 255.0, np.array(classes, np.int64)
@@ -96,3 +98,7 @@ def _class_of(name: str) -> int:
 def _some(available: int, count: int, *, ordered: bool = True) -> np.ndarray:
     chosen = np.random.default_rng(SPLIT_SEED).permutation(available)[:count]
     return np.sort(chosen) if ordered else chosen
+
+
+if __name__ == "__main__":
+    write_arrays(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))

@@ -13,7 +13,7 @@ import weights_exchange
 from job import Job
 from tasks import BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY
 
-STEPS = 200
+STEPS = 100
 """The tool prunes in so many small steps; it stops at the first that is within the target."""
 
 
