@@ -78,16 +78,17 @@ def _jpegs(archive: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Some images of an archive with a folder a class, float32 in [0, 1], in an order that mixes the classes."""
     import tensorflow as tf
 
-    encoded, classes = [], []
     with tarfile.open(archive) as opened:
         members = sorted((m for m in opened.getmembers() if m.isfile()), key=lambda member: member.name)
-        for index in _some(len(members), count, ordered=False):
-            file = opened.extractfile(members[index])
+        chosen = [members[index] for index in _some(len(members), count, ordered=False)]
+        # In the order of the archive: a compressed one cannot go back without beginning anew.
+        images = {}
+        for member in sorted(chosen, key=lambda member: member.offset):
+            file = opened.extractfile(member)
             assert file is not None
-            encoded.append(file.read())
-            classes.append(_class_of(members[index].name))
-    x = np.stack([tf.io.decode_jpeg(image, channels=3).numpy() for image in encoded])
-    return x.astype(np.float32) / 255.0, np.array(classes, np.int64)
+            images[member.name] = tf.io.decode_jpeg(file.read(), channels=3).numpy()
+    x = np.stack([images[member.name] for member in chosen]).astype(np.float32) / 255.0
+    return x, np.array([_class_of(member.name) for member in chosen], np.int64)
 
 
 def _class_of(name: str) -> int:

@@ -26,15 +26,15 @@ TASKS = {
         Task(
             name="ds-cnn",
             title="MLPerf Tiny's DS-CNN, 12 classes of Speech Commands, 49x10 MFCC",
-            epochs=40,
-            compression_epochs=40,
+            epochs=25,
+            compression_epochs=15,
             groups="speakers",
         ),
         Task(
             name="resnet8",
             title="MLPerf Tiny's ResNet-8, CIFAR-10",
-            epochs=10,
-            compression_epochs=8,
+            epochs=8,
+            compression_epochs=4,
             groups="images",
         ),
     )
@@ -47,6 +47,6 @@ WEIGHT_DECAY = 1e-4
 CALIBRATION_EXAMPLES = 300
 EXAMPLES = {
     "ds-cnn": {"train": 3000, "validation": 574, "test": 647},
-    "resnet8": {"train": 6000, "validation": 1000, "test": 5000},
+    "resnet8": {"train": 4000, "validation": 1000, "test": 5000},
 }
 """At most so many examples; for speech that is all of them."""

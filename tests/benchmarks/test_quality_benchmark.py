@@ -64,7 +64,7 @@ def test_every_recipe_that_trains_has_the_same_epochs() -> None:
     epochs = {row: sum(module("scaling").recipe_epochs(stage.options["recipe"]) for stage in found.stages)
               for row, found in module("rows").ROWS.items() if row.startswith("penjing-") and found.trains}  # fmt: skip
     assert len(epochs) >= 5
-    assert set(epochs.values()) == {40}
+    assert set(epochs.values()) == {20}
 
 
 @pytest.mark.parametrize("path", sorted((QUALITY / "recipes").glob("*.toml")), ids=lambda path: path.stem)
