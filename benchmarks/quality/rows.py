@@ -75,6 +75,18 @@ FLOAT_FILE = "converter-float32"
 BASE = "converter-int8"
 """The row that the others are held against: what everybody has."""
 
+OUR_RECIPES = (
+    "float32",
+    "int8",
+    "finetune-int8",
+    "half-int8",
+    "third-distill-int8",
+    "aware",
+    "third-aware",
+    "half-aware-int4",
+)
+"""Files of `recipes/`, in the order of the table."""
+
 ROWS = {
     row.name: row
     for row in (
@@ -84,9 +96,7 @@ ROWS = {
             name="ai-edge-quantizer",
             tool="ai-edge-quantizer",
             what="Post-training quantization to int8 of the converter's float file.",
-            stages=(
-                Stage(script="quantizer_row.py", environment="ai-edge-quantizer", needs={"float": FLOAT_FILE}),
-            ),
+            stages=(Stage(script="quantizer_row.py", environment="ai-edge-quantizer", needs={"float": FLOAT_FILE}),),
             trains=False,
         ),
         _tfmot_row("aware", "Quantization-aware training to int8.", prune=False),
@@ -98,11 +108,6 @@ ROWS = {
         ),
         _torch_row("half", 0.5),
         _torch_row("third", 0.32),
-        *(
-            _recipe_row(name)
-            for name in (
-                "float32", "int8", "finetune-int8", "half-int8", "third-distill-int8", "aware", "third-aware",
-            )
-        ),
+        *map(_recipe_row, OUR_RECIPES),
     )
-}  # fmt: skip
+}
