@@ -48,7 +48,7 @@ def _task_table(output: Path, task: str) -> str:
         groups = archive["group"]
     lines = [f"### {TASKS[task].title}", ""]
     if done:
-        lines += [_conditions(next(iter(done.values()))[0], done), "", *HEAD]
+        lines += [_conditions(done), "", *HEAD]
     for row, found in done.items():
         base = done.get(BASE)
         lines.append(_line(row, found, None if row == BASE else base, groups))
@@ -60,8 +60,13 @@ def _task_table(output: Path, task: str) -> str:
     smallest = _smallest(done, groups)
     if smallest:
         lines += ["", smallest]
-    lines += ["", *(f"- `{row}`: {ROWS[row].tool}. {ROWS[row].what}" for row in done)]
+    lines += ["", *(_legend(row, found[0]) for row, found in done.items())]
     return "\n".join(lines)
+
+
+def _legend(row: str, first: Result) -> str:
+    note = first.get("note")
+    return f"- `{row}`: {ROWS[row].tool}. {ROWS[row].what}" + (f" (Seed {first['seed']}: {note}.)" if note else "")
 
 
 def _results(folder: Path) -> list[Result]:
@@ -113,16 +118,22 @@ def _average(found: Sequence[Result], key: str) -> float:
     return float(np.mean([result[key] for result in found]))
 
 
-def _conditions(first: Result, done: dict[str, list[Result]]) -> str:
+def _conditions(done: dict[str, list[Result]]) -> str:
+    """Data, epochs, seeds, machine, versions; and a warning where not all of it is of one run."""
     every = [result for found in done.values() for result in found]
-    job, examples = first["jobs"][0], first["jobs"][0]["examples"]
-    versions = sorted({f"{name} {text}" for result in every for name, text in result["versions"].items()})
-    trained = max(result["jobs"][0]["epochs"] for result in every)
+    jobs = [result["jobs"][0] for result in every]
+    settings = {json.dumps([job["examples"], job["float_epochs"]], sort_keys=True) for job in jobs}
+    machines = sorted({result["machine"] for result in every})
+    examples, trained = jobs[0]["examples"], max(job["epochs"] for job in jobs)
+    seconds = np.mean([result["reference_seconds"] for result in every])
     seeds = sorted({result["seed"] for result in every})
+    versions = sorted({f"{name} {text}" for result in every for name, text in result["versions"].items()})
+    mixed = "**These results are of different settings or machines and do not compare.** "
     return (
+        f"{mixed if len(settings) > 1 or len(machines) > 1 else ''}"
         f"{examples['source']}: {examples['train']:,} training, {examples['validation']:,} validation, "
-        f"{examples['test']:,} test examples. Float network {job['float_epochs']} epochs, rows that train {trained} "
-        f"more. Seeds {', '.join(map(str, seeds))}. {first['machine']}; load average up to "
+        f"{examples['test']:,} test examples. Float network {jobs[0]['float_epochs']} epochs ({seconds:.0f} s), rows "
+        f"that train {trained} more. Seeds {', '.join(map(str, seeds))}. {'; '.join(machines)}; load average up to "
         f"{max(result['load'] for result in every):.1f}. {max(result['date'] for result in every)}. "
         f"{', '.join(versions)}."
     )

@@ -26,8 +26,8 @@ TASKS = {
         Task(
             name="ds-cnn",
             title="MLPerf Tiny's DS-CNN, 12 classes of Speech Commands, 49x10 MFCC",
-            epochs=25,
-            compression_epochs=15,
+            epochs=40,
+            compression_epochs=20,
             groups="speakers",
         ),
         Task(

@@ -111,7 +111,8 @@ def _result(row: str, seed: int, correct: str, **figures: Any) -> dict[str, Any]
     return {
         "task": "ds-cnn", "row": row, "seed": seed, "accuracy": correct.count("1") / len(correct), "correct": correct,
         "flash_bytes": 1000, "zip_bytes": 800, "arena_bytes": 5000, "arena_note": "", "macs": 70, "latency_us": 9.0,
-        "seconds": 2.0, "load": 0.5, "machine": "a machine", "date": "2026-01-02", "versions": {"some-tool": "1.2"},
+        "seconds": 2.0, "reference_seconds": 30.0, "load": 0.5, "machine": "a machine", "date": "2026-01-02",
+        "versions": {"some-tool": "1.2"},
         "jobs": [{"epochs": 4, "float_epochs": 8, "examples": EXAMPLES}],
         **figures,
     }  # fmt: skip
@@ -162,3 +163,12 @@ def test_what_was_skipped_is_said(results: Path) -> None:
     text = module("table").markdown(results)
     assert "`penjing-aware`, seed 0: penjing has no technique 'quantize-aware-training'" in text
     assert "Seeds 0, 1. a machine" in text
+
+
+def test_results_of_different_settings_are_not_passed_off_as_one_run(results: Path) -> None:
+    assert "do not compare" not in module("table").markdown(results)
+    path = results / "results/ds-cnn/penjing-half-int8/seed-1.json"
+    other = json.loads(path.read_text())
+    other["jobs"][0]["float_epochs"] = 1
+    path.write_text(json.dumps(other))
+    assert "do not compare" in module("table").markdown(results)
