@@ -20,8 +20,9 @@ import numpy as np  # noqa: E402
 from penjing.compression.distillation.distiller import Distiller, TeacherSignals, Term, signal_arrays  # noqa: E402
 from penjing.compression.distillation.output_losses import OutputLoss  # noqa: E402
 from penjing.compression.finetuning import Trainer  # noqa: E402
+from penjing.compression.model_tree import weight_matrices  # noqa: E402
 from penjing.compression.pruning.sparsity_mask import hold_mask  # noqa: E402
-from penjing.compression.pruning.weights import prunable, smallest_masked  # noqa: E402
+from penjing.compression.pruning.weights import smallest_masked  # noqa: E402
 from penjing.compression.settings.distillation import OutputLossSettings  # noqa: E402
 from penjing.compression.settings.training import TrainingSettings  # noqa: E402
 from penjing.contract import Split  # noqa: E402
@@ -66,7 +67,7 @@ def main() -> None:
         split = Split(x=x, y=y, ids=[str(i) for i in range(EXAMPLES)])
         masks = {}
         if prune:
-            variables = prunable(model, ())
+            variables = weight_matrices(model)
             masks = {
                 path: keras.Variable(np.ones(v.shape, "float32"), trainable=False) for path, v in variables.items()
             }
@@ -75,7 +76,7 @@ def main() -> None:
 
         def on_update(done: int, updates: int) -> None:
             if prune and done % 20 == 0:
-                weights = {path: np.asarray(v) for path, v in prunable(model, ()).items()}
+                weights = {path: np.asarray(v) for path, v in weight_matrices(model).items()}
                 for path, mask in smallest_masked(weights, 0.8 * done / updates, "global").items():
                     masks[path].assign(mask.astype("float32"))
 
