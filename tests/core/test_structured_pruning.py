@@ -325,3 +325,40 @@ def test_after_channel_pruning_the_zeros_are_still_promised_and_the_run_says_wha
     kernel = np.asarray(after.get_layer("mix").kernel)
     assert kernel.shape[-2] < 32
     assert (kernel == 0).mean() > 0.3
+
+
+def deep_network():
+    """Layers with several matrices behind a convolution that loses channels."""
+    import keras
+
+    keras.utils.set_random_seed(6)
+    layers = keras.layers
+    inputs = keras.Input((6, 8))
+    first = layers.Conv1D(16, 3, padding="same", name="first")(inputs)
+    second = layers.Conv1D(16, 3, padding="same", name="second")(inputs)
+    x = layers.MultiHeadAttention(4, 4, name="attention")(first, second)
+    x = layers.SeparableConv1D(16, 3, padding="same", name="separable")(x)
+    x = layers.TimeDistributed(layers.Dense(16, name="dense"), name="each")(x)
+    x = layers.Bidirectional(layers.LSTM(8, name="lstm"), name="ways")(x)
+    return keras.Model(inputs, layers.Dense(4, activation="softmax", name="head")(x))
+
+
+def test_masks_of_every_kind_of_matrix_follow_removed_channels(tmp_path: Path, small: dict) -> None:
+    from penjing.compression.structure.graph import ChannelGraph
+    from penjing.compression.structure.surgery import remove_atoms
+
+    model = deep_network()
+    outcome = step(model, small, tmp_path, sparsity=0.5, scope="layer", epochs=0)
+    (promise,) = outcome.invariants
+    graph = ChannelGraph.from_model(outcome.model)
+    free = [a for group in graph.groups for a in group.atoms.tolist()[::3] if graph.why_protected(a) is None]
+    smaller, kept = remove_atoms(graph, free)
+    changed = {
+        key
+        for key, variable in weight_matrices(smaller).items()
+        if tuple(variable.shape) != tuple(weight_matrices(model)[key].shape)
+    }
+    assert {"attention/key", "separable/pointwise_kernel", "each/dense", "ways/backward_lstm/kernel"} <= changed
+    assert promise.check(smaller) != []
+    assert promise.resized(kept).check(smaller) == []
+    assert promise.resized(kept).check_file(to_litert(smaller, ExportSettings())) == []

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.model_tree import keep_indices, walk_layers
+from penjing.compression.model_tree import keep_indices, walk_layers, weight_matrices
 from penjing.compression.structure.graph import ChannelGraph, is_nested_model
 from penjing.errors import ModelError
 
@@ -26,7 +26,8 @@ def remove_atoms(graph: ChannelGraph, removed: Iterable[int]) -> tuple[keras.Mod
 
     Returns:
         The new model, with the names of the old, and what is left of every kernel (`contract.KeptAxes`): under the
-        layer's path for a `kernel`, under path/name for other variables of two or more axes.
+        layer's path for a `kernel`, under path/name for other variables of two or more axes, and under the key of
+        `weight_matrices`.
 
     Raises:
         ModelError: An atom is protected, or a layer would be left without channels.
@@ -81,6 +82,8 @@ def mask_atoms(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:
 
 def _kernel_axes(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> dict[str, list[np.ndarray | None]]:
     axes: dict[str, list[np.ndarray | None]] = {}
+    # A layer may have several kernels of one name: the projections of an attention, two directions.
+    keys = {id(variable): key for key, variable in weight_matrices(graph.model).items()}
     for use in graph.uses:
         rank = len(use.variable.shape)
         if rank < 2 or id(use.variable) not in kept:
@@ -89,6 +92,8 @@ def _kernel_axes(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) ->
         axes[f"{use.path}/{use.name}"] = each
         if use.name == "kernel":
             axes[use.path] = each
+        if id(use.variable) in keys:
+            axes[keys[id(use.variable)]] = each
     return axes
 
 
@@ -114,6 +119,7 @@ def _copy(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> keras.
                 config = layer.get_config()
                 if isinstance(layer, keras.layers.Layer):
                     _resize(layer, config, sizes, shapes)
+                    _forget_shapes(config)
                 clones[id(layer)] = type(layer).from_config(config)
         return clones[id(layer)]
 
@@ -145,6 +151,14 @@ def _copy(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> keras.
                 )
             after.assign(values)
     return copy
+
+
+def _forget_shapes(config: Any) -> None:
+    """Take out the input shapes with which layers inside a wrapper were built: they may get fewer channels now."""
+    if isinstance(config, dict):
+        config.pop("build_config", None)
+    for inner in config.values() if isinstance(config, dict) else config if isinstance(config, (list, tuple)) else ():
+        _forget_shapes(inner)
 
 
 def _reshape_targets(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> dict[int, tuple[int, ...]]:
