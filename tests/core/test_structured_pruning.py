@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -309,22 +310,20 @@ def test_a_pattern_is_given_up_only_where_removed_channels_tear_it(kind: str) ->
     assert torn.masks["wide"].shape == (3, 6, 6)
 
 
-def test_after_channel_pruning_the_zeros_are_still_promised_and_the_run_says_what_became_of_the_pattern(
+def test_after_channel_pruning_the_zeros_are_promised_and_the_report_says_what_became_of_the_pattern(
     small: dict, tmp_path: Path
 ) -> None:
-    result = penjing.compress(
-        network(),
-        recipe=recipe(
-            prune('n_m = "2:4"', epochs=1), 'technique = "prune-channels"\nratio = 0.3\nepochs = 1', FINETUNE
-        ),
-        data=small,
-        output=tmp_path / "run",
-    )
-    assert result.bundle is not None
+    steps = [prune('n_m = "2:4"', epochs=1), 'technique = "prune-channels"\nratio = 0.3\nepochs = 1', FINETUNE]
+    result = penjing.compress(network(), recipe=recipe(*steps), data=small, output=tmp_path / "run")
     after = model_after(tmp_path / "run", "03-finetune")
     kernel = np.asarray(after.get_layer("mix").kernel)
     assert kernel.shape[-2] < 32
-    assert (kernel == 0).mean() > 0.3
+    outcome = json.loads((tmp_path / "run/steps/02-prune-channels/outcome.json").read_text())
+    (row,) = [row for row in outcome["layers"] if row["layer"] == "an earlier promise"]
+    given_up = [name for name in ("wide", "mix", "head") if f"{name}" in row["change"].partition("removed (")[2]]
+    assert given_up == ["mix", "head"]  # whose inputs are fewer; those of 'wide' are the model's own
+    assert row["change"].startswith("is now: ") and "2:4 in 1 of 3 matrices" in row["change"]
+    assert result.report is not None and "2:4 in 1 of 3 matrices" in result.report.read_text()
 
 
 def deep_network():

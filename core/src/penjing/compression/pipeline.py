@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -250,6 +250,7 @@ def _run_step(
     settings = outcome.export or state.export
     content = export(outcome.model, settings, bench)
     _check_file(state, step, outcome, content)
+    outcome = replace(outcome, layers=(*outcome.layers, *_promises_that_changed(state, outcome)))
     decided = outcome.export is not None or state.export != ExportSettings()
     validation = bench.evaluate_file(content) if decided else bench.evaluate(outcome.model)
     _write_step(place, chain, step, outcome, content, validation, time.monotonic() - started)
@@ -261,6 +262,17 @@ def _promises_after(state: _State, outcome: StepOutcome) -> tuple[Invariant, ...
     if outcome.kept:
         earlier = tuple(invariant.resized(outcome.kept) for invariant in earlier)
     return (*earlier, *outcome.invariants)
+
+
+def _promises_that_changed(state: _State, outcome: StepOutcome) -> list[LayerChange]:
+    """What became of earlier promises where the step removed channels, for the report."""
+    before = [invariant.summary for invariant in state.invariants]
+    after = [invariant.summary for invariant in _promises_after(state, outcome)]
+    return [
+        LayerChange(layer="an earlier promise", change=f"is now: {new}")
+        for old, new in zip(before, after, strict=False)
+        if new != old
+    ]
 
 
 def _check_step(state: _State, step: PlannedStep, outcome: StepOutcome) -> None:
