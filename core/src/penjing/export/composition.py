@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from penjing.errors import ModelError
-from penjing.export.file_layers import KERNEL_OPERATORS
+from penjing.export.file_layers import KERNEL_OPERATORS, MOVING_OPERATORS
 from penjing.export.packing import Quantized, constant, quantized_weights, store
 
 _CODES = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
@@ -111,24 +111,26 @@ class _Composition:
         source, plain = self.graph.operators[number], self.plain[name][number]
         operator = copy.copy(plain)
         operator.opcodeIndex = self._code(model.operatorCodes[plain.opcodeIndex])
+        wanted = [_form(tensors[index]) for index in plain.inputs]
+        given = [_form(tensors[index]) for index in plain.outputs]
+        moved = MOVING_OPERATORS.get(self.names[number])
+        if moved is not None and name != "float" and given[0][0] == schema.TensorType.FLOAT32:
+            # The quantizer leaves such operators in float at times; they move integers as well.
+            wanted[moved] = self._first_form(source.inputs[moved])[0]
+            given = [wanted[moved]] * len(given)
         inputs = []
         for position, index in enumerate(source.inputs):
             if index < 0:
                 inputs.append(-1)
             elif index in self.forms:
-                inputs.append(self._as_form(index, _form(tensors[plain.inputs[position]])))
+                inputs.append(self._as_form(index, wanted[position]))
             else:
                 inputs.append(self._constant(name, plain.inputs[position], index))
         operator.inputs = np.array(inputs, np.int32)
         if self.names[number] in KERNEL_OPERATORS and name != "float":
             self._kernel(operator, source, precision, KERNEL_OPERATORS[self.names[number]])
-        operator.outputs = np.array(
-            [
-                self._new_value(index, _form(tensors[plain.outputs[position]]))
-                for position, index in enumerate(source.outputs)
-            ],
-            np.int32,
-        )
+        outputs = [self._new_value(index, form) for index, form in zip(source.outputs, given, strict=True)]
+        operator.outputs = np.array(outputs, np.int32)
         self.out.operators.append(operator)
 
     def _kernel(self, operator: Any, source: Any, precision: str, axis: int) -> None:
@@ -199,6 +201,8 @@ class _Composition:
         """A constant of a variant; the base's own where the variant makes it from another by a conversion."""
         model = self.variants[name]
         tensor = model.subgraphs[0].tensors[index]
+        if tensor.type == schema.TensorType.INT16 and model.buffers[tensor.buffer].data is None:
+            return self._int16_constant(tensor, base_index)
         if tensor.buffer == 0 or model.buffers[tensor.buffer].data is None:
             name, index, model = "float", base_index, self.base
             tensor = self.graph.tensors[base_index]
@@ -209,6 +213,17 @@ class _Composition:
             tensor.buffer = len(self.made.buffers) - 1
             self.out.tensors.append(tensor)
             self.constants[key] = len(self.out.tensors) - 1
+        return self.constants[key]
+
+    def _int16_constant(self, like: Any, base_index: int) -> int:
+        """A constant of the base in the form of an activation (`prepare_int16` made the quantizer see it as one)."""
+        _, scale, _ = _form(like)
+        key = ("int16", int(base_index), scale)
+        if key not in self.constants:
+            source = self.graph.tensors[base_index]
+            steps = np.clip(np.round(constant(self.base, source) / scale), -32768, 32767).astype(np.int16)
+            quantized = Quantized(values=steps, scales=np.array([scale], np.float32), bits=16)
+            self.constants[key] = store(self.made, self.out, quantized, source)
         return self.constants[key]
 
     def _code(self, code: Any) -> int:
@@ -226,6 +241,4 @@ def _form(tensor: Any) -> Form:
     quantization = tensor.quantization
     if quantization is None or quantization.scale is None or len(quantization.scale) == 0:
         return tensor.type, 0.0, 0
-    # Kernels of int16 know no zero point; the quantizer's rounding of a symmetric range can say -1.
-    zero = 0 if tensor.type == schema.TensorType.INT16 else int(quantization.zeroPoint[0])
-    return tensor.type, float(quantization.scale[0]), zero
+    return tensor.type, float(quantization.scale[0]), int(quantization.zeroPoint[0])

@@ -19,6 +19,13 @@ PRECISIONS = ("float", "float16", "int16x8", "int8", "int4")
 KERNEL_OPERATORS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
 """Operators whose second input is a weight tensor, with the axis of its channels (of output)."""
 
+MOVING_OPERATORS = {
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "UNPACK", "SLICE", "STRIDED_SLICE"), 0),
+    **dict.fromkeys(("GATHER", "TILE", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "SPLIT_V", "REVERSE_V2"), 0),
+    "SPLIT": 1,
+}
+"""Operators whose outputs are values of one input, with that input's position."""
+
 
 def layer_at(model: Any, path: str) -> Any:
     """The layer of a path: "backbone/conv1"; a wrapper's layer stands behind the wrapper's name.
@@ -42,16 +49,29 @@ def layer_at(model: Any, path: str) -> Any:
 
 @contextmanager
 def numbered(model: Any, paths: Sequence[str]) -> Iterator[None]:
-    """Give the layers numbered names for as long as the block runs."""
-    layers = [layer_at(model, path) for path in paths]
-    names = [layer.name for layer in layers]
+    """Give the layers numbered names for as long as the block runs. A wrapper bears the number of its layer, which it
+    may call without opening a name scope."""
+    numbers: dict[int, tuple[Any, int]] = {}
+    for number, path in enumerate(paths):
+        parts = path.split("/")
+        above = [layer_at(model, "/".join(parts[:end])) for end in range(1, len(parts))]
+        wrappers = [layer for layer in above if isinstance(layer, _wrapper_class())]
+        for layer in (layer_at(model, path), *wrappers):
+            numbers[id(layer)] = (layer, number)
+    names = {key: layer.name for key, (layer, _) in numbers.items()}
     try:
-        for number, layer in enumerate(layers):
+        for layer, number in numbers.values():
             layer.name = f"penjing_{number:05d}_layer"
         yield
     finally:
-        for layer, name in zip(layers, names, strict=True):
-            layer.name = name
+        for key, (layer, _) in numbers.items():
+            layer.name = names[key]
+
+
+def _wrapper_class() -> Any:
+    import keras
+
+    return keras.layers.Wrapper
 
 
 def numbers_in(name: bytes | str | None) -> list[int]:

@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 _NUMPY = {
     schema.TensorType.FLOAT32: np.float32,
     schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT16: np.int16,
     schema.TensorType.INT32: np.int32,
     schema.TensorType.INT64: np.int64,
 }
@@ -39,7 +40,7 @@ class Quantized:
     """A constant in integers."""
 
     values: np.ndarray
-    """int8 (also for 4 bits), int32 or int64."""
+    """int8 (also for 4 bits), int16, int32 or int64."""
     scales: np.ndarray
     """One a channel, float32 of shape (channels,)."""
     axis: int = 0

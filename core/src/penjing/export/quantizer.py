@@ -18,7 +18,8 @@ from penjing.errors import ModelError
 from penjing.export.composition import compose, operator_names
 from penjing.export.file_layers import numbered, operator_precisions
 from penjing.export.flatbuffer import pack
-from penjing.export.ranges import annotated, chosen_ranges, observe
+from penjing.export.int16 import mend_int16, prepare_int16
+from penjing.export.ranges import annotated, chosen_ranges, observe, share_ranges
 from penjing.export.weights import Bits, write_small_weights
 from penjing.quiet import caught_output
 
@@ -61,6 +62,7 @@ def write_quantized(
     for precision, levels in (("int8", 256), ("int16x8", 65_535)):
         if precision in precisions or (precision == "int8" and "int4" in precisions):
             ranges = chosen_ranges(observed, settings.calibration, settings.percentile, levels)
+            share_ranges(base.subgraphs[0], names, ranges)
             variants[precision] = _variant(content, ranges, precision)
     made = compose(base, variants, precisions)
     left = _left_in_float(made, precisions)
@@ -90,6 +92,8 @@ def _variant(content: bytes, ranges: Mapping[int, tuple[float, float]], precisio
 
     model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     annotated(model, ranges, symmetric=precision == "int16x8")
+    if precision == "int16x8":
+        prepare_int16(model)
     kind = types_pb2.QUANTIZED_INT8 if precision == "int8" else types_pb2.QUANTIZED_INT16
     failure: Exception | None = None
     with caught_output() as chatter:
@@ -105,7 +109,10 @@ def _variant(content: bytes, ranges: Mapping[int, tuple[float, float]], precisio
             why=f"{type(failure).__name__}: {failure} {chatter.text.strip()}"[:600],
             hint="try mode = 'dynamic', or leave the layers at fault in float by 'layers'",
         ) from failure
-    return schema.ModelT.InitFromPackedBuf(made, 0)
+    variant = schema.ModelT.InitFromPackedBuf(made, 0)
+    if precision == "int16x8":
+        mend_int16(variant)
+    return variant
 
 
 def _write_float_mode(base: Any, model: Any, settings: ExportSettings) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from penjing.errors import ModelError
+from penjing.export.file_layers import MOVING_OPERATORS
 
 SAMPLES = 65_536
 """Values kept of each tensor, at most; the smallest and largest are known exactly."""
@@ -102,6 +103,20 @@ def chosen_ranges(
         low, high = min(low, 0.0), max(high, 0.0)
         ranges[index] = (low, high) if high - low > 1e-9 else (0.0, 1e-6)
     return ranges
+
+
+def share_ranges(graph: Any, names: Sequence[str], ranges: dict[int, tuple[float, float]]) -> None:
+    """Give what only moves values the range of its input, in place: its kernel cannot rescale.
+
+    Args:
+        graph: The float file's first graph (object API).
+        names: Its operators' names.
+    """
+    for operator, name in zip(graph.operators, names, strict=True):
+        if name in MOVING_OPERATORS:
+            source = int(operator.inputs[MOVING_OPERATORS[name]])
+            if source in ranges:
+                ranges.update({int(index): ranges[source] for index in operator.outputs if index in ranges})
 
 
 def percentile_range(values: np.ndarray, percentile: float) -> tuple[float, float]:
