@@ -19,6 +19,12 @@ SAMPLES = 65_536
 """Values kept of each tensor, at most; the smallest and largest are known exactly."""
 BINS = 2048
 """Bins of the histogram of magnitudes (entropy)."""
+MAGNIFICATIONS = 4
+"""How often the histogram is made, at most."""
+SMOOTHING = 1e-4
+"""Probability of a bin that merging left empty, as the last one where nothing but outliers lay."""
+TINY = 1e-9
+"""A narrower range is none."""
 
 
 def observe(
@@ -101,7 +107,7 @@ def chosen_ranges(
         elif method == "entropy":
             low, high = entropy_range(values, low, high, levels)
         low, high = min(low, 0.0), max(high, 0.0)
-        ranges[index] = (low, high) if high - low > 1e-9 else (0.0, 1e-6)
+        ranges[index] = (low, high) if high - low > TINY else (0.0, 1e-6)
     return ranges
 
 
@@ -152,26 +158,30 @@ def entropy_range(values: np.ndarray, low: float, high: float, levels: int) -> t
 
     A histogram of magnitudes is cut at every candidate threshold; what lies beyond is added to the last bin; the rest
     is merged into as many bins as there are levels on one side of zero. The threshold with the least divergence
-    KL(cut || merged) is taken (Migacz 2017).
+    KL(cut || merged) is taken (Migacz 2017). Where that is the lowest that the bins allow, the histogram is made anew
+    below it: beside far outliers all the rest may fall into a few bins.
     """
-    largest = max(-low, high)
+    threshold = max(-low, high)
     one_side = levels if low >= 0 or high <= 0 else levels // 2
-    if one_side >= BINS or largest <= 0:
-        return low, high
-    counts = np.histogram(np.abs(values), bins=BINS, range=(0.0, largest))[0].astype(np.float64)
-    counts[0] = 0.0  # zeros are exact in any grid; the many behind a ReLU would drown the rest
-    if counts.sum() == 0:
+    magnitudes = np.abs(values[values != 0]).astype(np.float64)  # zeros are exact in any grid
+    if one_side >= BINS or threshold < TINY or magnitudes.size == 0:
         return low, high
     cuts = range(one_side, BINS + 1, max(1, BINS // 256))
-    best = min(cuts, key=lambda cut: _divergence(counts, cut, one_side))
-    threshold = (best + 0.5) * largest / BINS
+    for _ in range(MAGNIFICATIONS):
+        largest = threshold
+        counts = np.histogram(magnitudes, bins=BINS, range=(0.0, largest))[0].astype(np.float64)
+        beyond = float(np.count_nonzero(magnitudes > largest))
+        best = min(cuts, key=lambda cut: _divergence(counts, cut, one_side, beyond))
+        threshold = min(largest, (best + 0.5) * largest / BINS)
+        if best != one_side or threshold < TINY:
+            break
     return max(low, -threshold), min(high, threshold)
 
 
-def _divergence(counts: np.ndarray, cut: int, levels: int) -> float:
+def _divergence(counts: np.ndarray, cut: int, levels: int, beyond: float) -> float:
     inside = counts[:cut]
     wanted = inside.copy()
-    wanted[-1] += counts[cut:].sum()
+    wanted[-1] += counts[cut:].sum() + beyond
     if wanted.sum() == 0 or inside.sum() == 0:
         return float("inf")
     groups = np.arange(cut) * levels // cut
@@ -181,8 +191,8 @@ def _divergence(counts: np.ndarray, cut: int, levels: int) -> float:
     merged = np.divide(sums, members, out=np.zeros(levels), where=members > 0)[groups] * filled
     wanted /= wanted.sum()
     merged /= merged.sum()
-    # Smoothed: an empty bin in the merged distribution would make the divergence infinite.
-    merged = np.where((merged == 0) & (wanted > 0), 1e-9, merged)
+    # An empty bin in the merged distribution would make the divergence infinite.
+    merged = np.where((merged == 0) & (wanted > 0), SMOOTHING, merged)
     present = wanted > 0
     return float(np.sum(wanted[present] * np.log(wanted[present] / merged[present])))
 

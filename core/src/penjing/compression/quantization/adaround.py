@@ -26,7 +26,8 @@ REGULARIZER = 0.02
 BETAS = (20.0, 2.0)
 WARM_START = 0.2
 """Share of the updates without regularizer."""
-LEARNING_RATE = 0.01
+TRAVEL = 10.0
+"""Updates times learning rate (Adam): how far V may move, from 0.01 at a thousand updates to 0.001 at ten thousand."""
 BATCH = 32
 ON_GRID = 1e-3
 """Weights nearer than this to a point of the grid, in steps, stay there: the largest of a channel, and zeros."""
@@ -113,7 +114,7 @@ def _layer_rounding(
     def soft(values: Any) -> Any:
         return tf.clip_by_value(tf.sigmoid(values) * (high - low) + low, 0.0, 1.0)
 
-    optimizer = keras.optimizers.Adam(LEARNING_RATE)
+    optimizer = keras.optimizers.Adam(TRAVEL / updates)
     optimizer.build([variable])
 
     @tf.function(reduce_retracing=True)
