@@ -184,7 +184,7 @@ def _plant(model: keras.Model, number: int, channel: int, plant: str, reader: An
     return value < 0 and (depthwise is None or float(np.asarray(depthwise.bias)[channel]) == 0.0)
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(seeds)
 def test_planted_dead_channels_are_found_and_not_missed(seed: int) -> None:
     model, expected = chain(Draw(seed))
@@ -244,7 +244,7 @@ def graph(draw: Draw) -> keras.Model:
     return model
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(seeds)
 def test_whatever_is_removed_the_outputs_stay(seed: int) -> None:
     model = graph(Draw(seed))

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from penjing.compression.pruning.dead.ranges import input_arrays, structured
 from penjing.errors import CheckFailedError
 
 LIMIT = 1e-5
@@ -71,8 +72,14 @@ def _share(before: np.ndarray, after: np.ndarray, span: tuple[float, float]) -> 
     return worst if np.isfinite(worst) else float("inf")
 
 
-def _outputs(model: keras.Model, x: Any) -> list[np.ndarray]:
-    return [np.asarray(y, np.float64) for y in keras.tree.flatten(model.predict(x, batch_size=256, verbose=0))]
+def _outputs(model: keras.Model, x: Any, batch: int = 256) -> list[np.ndarray]:
+    """Every output, float64. Called directly: tracing two models takes longer than running them once."""
+    arrays = input_arrays(model, x)
+    batches = []
+    for start in range(0, len(arrays[0]), batch):
+        given = structured(model, [array[start : start + batch] for array in arrays])
+        batches.append([np.asarray(y, np.float64) for y in keras.tree.flatten(model(given, training=False))])
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
 def check(difference: Difference, *, proven: bool) -> None:

@@ -29,6 +29,12 @@ def input_arrays(model: keras.Model, x: Any) -> list[np.ndarray]:
     return [np.asarray(array) for array in (x if isinstance(x, (list, tuple)) else [x])]
 
 
+def structured(model: keras.Model, arrays: Sequence[Any]) -> Any:
+    """Arrays in the order of `model.inputs` in the form in which the model takes them."""
+    structure = getattr(model, "_inputs_struct", None)
+    return arrays[0] if structure is None else keras.tree.pack_sequence_as(structure, list(arrays))
+
+
 def declared_ranges(model: keras.Model, settings: RemoveDeadSettings) -> dict[str, Range]:
     """The user's ranges by input name; empty without an `input_range`.
 
