@@ -546,6 +546,20 @@ def test_words_as_inputs_have_a_range_of_whole_numbers(tmp_path: Path) -> None:
     assert outcome.model.get_layer("words").output_dim == 4
 
 
+def test_where_something_is_promised_no_layer_goes_and_no_weight_changes() -> None:
+    inputs = keras.Input((6,))
+    first, second = L.Dense(5, activation="tanh", name="first"), L.Dense(4, activation="relu", name="second")
+    branch = L.Dense(3, name="third")(second(first(inputs)))
+    model = keras.Model(inputs, L.Dense(2, name="head")(L.Add()([L.Dense(3, name="other")(inputs), branch])))
+    _randomize(model, 6)
+    second.bias.assign([-40.0] * 4)
+    removal = remove_dead(model, UNIT, promised=True)
+    assert [removal.model.get_layer(name).units for name in ("first", "second", "third")] == [5, 1, 3]
+    kept = np.asarray(model.get_layer("third").kernel)[removal.kept["third"][0]]
+    assert np.array_equal(kept, np.asarray(removal.model.get_layer("third").kernel))
+    _same_outputs(model, removal.model)
+
+
 # ------------------------------------------------------------------------------- range, evidence, certificate
 
 

@@ -78,12 +78,16 @@ def _makers(graph: ChannelGraph) -> dict[str, np.ndarray]:
     return makers
 
 
-def find_dead(bounds: ModelBounds, graph: ChannelGraph) -> DeadChannels:
+def find_dead(bounds: ModelBounds, graph: ChannelGraph, *, promised: bool = False) -> DeadChannels:
     """Channels that can go without any change of the outputs.
 
     Liveness, from the outputs backwards: a channel is needed where a kernel reads it with a weight that is not zero
     into a channel that is needed, unless it is constant there and the constant can go into the bias. Every layer keeps
     one channel at least, if only as a stub that nothing reads.
+
+    Args:
+        promised: Weights that stay must not change, since an earlier step has promised something about them. Then
+            there are no stubs: what a layer keeps, it keeps with all that it reads.
     """
     readers = find_readers(bounds, graph)
     reads = [use for use in graph.uses if use.role == "reads"]
@@ -106,8 +110,10 @@ def find_dead(bounds: ModelBounds, graph: ChannelGraph) -> DeadChannels:
             rows = graph.atom_of[use.units[weights[:, columns].any(axis=1)]]
             needed[rows[~np.isin(rows, _dispensable(graph, readers.get(id(use.variable))))]] = True
         if (needed == before).all():
-            break
-    stubs = _stubs(graph, needed)
+            stubs = _stubs(graph, needed)
+            if not (promised and stubs):
+                break
+            needed[max(stubs)] = True  # the last first: it may need what the others would keep
     atoms = np.array([atom for atom in np.unique(graph.atom_of) if not needed[atom] and atom not in stubs], np.int64)
     return DeadChannels(
         graph=graph,

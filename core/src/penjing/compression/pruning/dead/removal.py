@@ -39,7 +39,7 @@ def remove_dead(
     ranges: Sequence[Range],
     *,
     observed_on: Sequence[Sequence[np.ndarray]] = (),
-    drop_branches: bool = True,
+    promised: bool = False,
     max_rounds: int = 10,
 ) -> Removal:
     """Remove what is dead until nothing is. The given model is not changed, and is returned where nothing is dead.
@@ -47,23 +47,24 @@ def remove_dead(
     Args:
         ranges: Of each input, in the order of `model.inputs`.
         observed_on: Parts of the data; channels that are constant on all of it then count as constant.
-        drop_branches: Leave out whole branches that add zero or multiply by one.
+        promised: Earlier steps have promised something about kernels. Then no branch is left out, since its layers
+            would be gone, and no weight that stays changes, but for biases.
         max_rounds: Removing may make more channels dead; at most so many rounds.
     """
     removal = Removal(model=model)
     for _ in range(max_rounds if is_plain(model) else 0):
         bounds = _analysed(removal.model, ranges, observed_on)
-        idle = find_idle(bounds, merges=drop_branches)
+        idle = find_idle(bounds, merges=not promised)
         if idle:
             removal.model = rebuilt(removal.model, {path: index for path, (index, _) in idle.items()})
             removal.idle |= {path: why for path, (_, why) in idle.items()}
             bounds = _analysed(removal.model, ranges, observed_on)
-        dead = find_dead(bounds, ChannelGraph.from_model(removal.model))
+        dead = find_dead(bounds, ChannelGraph.from_model(removal.model), promised=promised)
         lacking = {id(reader.layer) for reader in dead.lack_bias()}
         if lacking:
             removal.model = rebuilt(removal.model, {}, with_bias=lacking)
             bounds = _analysed(removal.model, ranges, observed_on)
-            dead = find_dead(bounds, ChannelGraph.from_model(removal.model))
+            dead = find_dead(bounds, ChannelGraph.from_model(removal.model), promised=promised)
         if not idle and not dead.atoms.size:
             break
         removal.rounds += 1

@@ -88,8 +88,7 @@ def apply(context: StepContext, settings: RemoveDeadSettings) -> StepOutcome:
         model,
         [ranges[name] for name in input_names(model)],
         observed_on=[] if proven else [input_arrays(model, x) for x in parts],
-        # A promise about a layer that is gone could not be kept.
-        drop_branches=not context.invariants,
+        promised=bool(context.invariants),
         max_rounds=settings.max_rounds,
     )
     real = [some_of(x, settings.examples) for x in parts]
