@@ -653,6 +653,21 @@ def test_the_certificate_counts_channels_parameters_and_rules(tmp_path: Path) ->
     }
 
 
+def test_outputs_that_are_no_numbers_count_as_they_are(tmp_path: Path) -> None:
+    """The logarithm of what may be negative: the same before and after."""
+    inputs = keras.Input((6,))
+    dense = L.Dense(4, activation="relu", name="dense")
+    model = keras.Model(inputs, keras.ops.log(L.Dense(2)(dense(inputs))))
+    _randomize(model, 2)
+    for bias, removed in (0.0, 0), (-40.0, 1):
+        dense.bias.assign([bias, 0.0, 0.0, 0.0])
+        outcome = apply(_context(model, tmp_path), RemoveDeadSettings(input_range=(-1, 1)))
+        assert outcome.figures["channels_removed"] == removed
+        certificate = json.loads((tmp_path / "certificate.json").read_text())
+        assert np.isfinite(certificate["output_ranges"]).all()
+    assert np.isnan(np.asarray(model(np.random.default_rng(2).uniform(-1, 1, (60, 6))))).any()
+
+
 def test_explain_says_what_is_dead_before_anything_is_changed() -> None:
     model = _threshold_model()
     declared = {c.layer: c.change for c in explain(model, RemoveDeadSettings(input_range=(0, 1)))}

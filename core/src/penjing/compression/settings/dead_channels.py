@@ -21,7 +21,10 @@ class RemoveDeadSettings(BaseModel):
         "within it. Default: what training and validation data span, widened by 'widen'",
     )
     widen: float = Field(
-        default=0.1, ge=0, description="share of the data's span that is added on both sides; without an input_range"
+        default=0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="share of the data's span that is added on both sides; without an input_range",
     )
     evidence: Literal["proof", "data"] = Field(
         default="proof",

@@ -45,8 +45,9 @@ def compare(before: keras.Model, after: keras.Model, real: Sequence[Any], random
     outputs = [(_outputs(before, x), _outputs(after, x)) for x in sets]
     ranges = []
     for index in range(len(outputs[0][0])):
-        old = [pair[0][index] for pair in outputs]
-        ranges.append((min(float(y.min()) for y in old), max(float(y.max()) for y in old)))
+        values = np.concatenate([pair[0][index].ravel() for pair in outputs])
+        values = values[np.isfinite(values)]
+        ranges.append((float(values.min()), float(values.max())) if values.size else (0.0, 0.0))
     shares = []
     for old, new in outputs:
         shares.append(max(_share(a, b, span) for a, b, span in zip(old, new, ranges, strict=True)))
@@ -65,9 +66,10 @@ def _share(before: np.ndarray, after: np.ndarray, span: tuple[float, float]) -> 
     number has its size for a range."""
     size = max(abs(span[0]), abs(span[1]))
     width = (max(span[1] - span[0], FLATTEST * size) if span[1] > span[0] else size) or 1.0
-    # Where both are the same, infinite or not, nothing changed.
+    # Where both are the same, infinite or no number at all, nothing changed.
+    same = (before == after) | (np.isnan(before) & np.isnan(after))
     with np.errstate(invalid="ignore"):
-        difference = np.where(before == after, 0.0, np.abs(before - after))
+        difference = np.where(same, 0.0, np.abs(before - after))
     worst = float(difference.max(initial=0.0)) / width
     return worst if np.isfinite(worst) else float("inf")
 
