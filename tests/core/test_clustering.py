@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -306,8 +307,8 @@ def test_the_promise_survives_its_own_state_and_follows_removed_channels(scope: 
     model, promise = clustered("conv", scope)
     again = ClusteredWeights.from_state(promise.to_state())
     assert again.summary == promise.summary
-    assert vars(again.codebooks["it"]).keys() == vars(promise.codebooks["it"]).keys()
-    assert np.array_equal(again.codebooks["it"].codes, promise.codebooks["it"].codes)
+    for field in dataclasses.fields(Codebook):
+        assert np.array_equal(getattr(again.codebooks["it"], field.name), getattr(promise.codebooks["it"], field.name))
     kept = [0, 2, 4]
     smaller = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(3, 3, name="it")])
     smaller.get_layer("it").kernel.assign(np.asarray(model.get_layer("it").kernel)[..., kept])

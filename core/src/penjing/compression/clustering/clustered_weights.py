@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -33,11 +34,45 @@ class Codebook:
     may_be_scaled: bool = False
     """True where the file may hold the kernel times a factor for each output channel."""
 
-    def channels(self) -> np.ndarray:
-        """The number of each weight's output channel, int64 of the kernel's shape."""
-        table = as_channels(self.codes, self.channel_axes)
-        numbers = np.broadcast_to(np.arange(table.shape[1]), table.shape)
-        return from_channels(numbers, self.codes.shape, self.channel_axes)
+    @cached_property
+    def ties(self) -> Ties:
+        """Weights that share a value."""
+        return Ties.of(self.codes)
+
+    @cached_property
+    def ties_within_channels(self) -> Ties:
+        """Weights that share a value and an output channel."""
+        return self.part(slice(None), channels_apart=True)
+
+    def part(self, columns: slice, *, channels_apart: bool) -> Ties:
+        """Ties among some columns (of the last axis), or only within output channels."""
+        labels = self.codes.astype(np.int64)
+        if channels_apart:
+            table = as_channels(self.codes, self.channel_axes)
+            numbers = np.broadcast_to(np.arange(table.shape[1]), table.shape)
+            labels = labels * table.shape[1] + from_channels(numbers, self.codes.shape, self.channel_axes)
+        return Ties.of(labels[..., columns])
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Labels of weights in a form that is quick to hold against values."""
+
+    first: np.ndarray
+    """The place of the first weight of each label."""
+    numbers: np.ndarray
+    """For each weight the number of its label."""
+
+    @classmethod
+    def of(cls, labels: np.ndarray) -> Ties:
+        """Equal labels are ties."""
+        _, first, numbers = np.unique(labels.reshape(-1), return_index=True, return_inverse=True)
+        return cls(first=first, numbers=numbers.reshape(-1))
+
+    def untied(self, values: np.ndarray) -> int:
+        """How many weights differ from the first of their label."""
+        flat = values.reshape(-1)
+        return int(np.count_nonzero(flat != flat[self.first][self.numbers]))
 
 
 class SharedValues:
@@ -137,8 +172,7 @@ class ClusteredWeights:
         """The codebooks of the weights that are left."""
         books = {}
         for path, book in self.codebooks.items():
-            codes = keep_indices(book.codes, kept[path]) if path in kept else book.codes
-            books[path] = Codebook(**{**vars(book), "codes": codes})
+            books[path] = replace(book, codes=keep_indices(book.codes, kept[path])) if path in kept else book
         return ClusteredWeights(codebooks=books)
 
     def to_state(self) -> dict[str, Any]:
@@ -166,14 +200,11 @@ class ClusteredWeights:
         return cls(codebooks=books)
 
 
-def distinct_values(values: np.ndarray, channels: np.ndarray | None = None) -> int:
-    """Distinct numbers of an array; with `channels` (of its shape) the most that any channel has."""
+def distinct_values(values: np.ndarray, channel_axes: tuple[int, ...] = ()) -> int:
+    """Distinct numbers of an array; with `channel_axes` the most that any channel has."""
     # As float64: numpy 2.4's sort of float16 was seen to leave numbers out of order.
-    exact = values.reshape(-1).astype(np.float64)
-    if channels is None:
-        return len(np.unique(exact))
-    pairs = np.unique(np.stack([channels.reshape(-1), exact]), axis=1)
-    return int(np.unique(pairs[0], return_counts=True)[1].max())
+    table = np.sort(as_channels(values, channel_axes).astype(np.float64), axis=0)
+    return int((1 + np.count_nonzero(np.diff(table, axis=0), axis=0)).max())
 
 
 def _broken(values: np.ndarray, book: Codebook, columns: slice, *, channels_apart: bool) -> str:
@@ -184,22 +215,16 @@ def _broken(values: np.ndarray, book: Codebook, columns: slice, *, channels_apar
         channels_apart: Whether weights share values only within their output channel.
     """
     codes = book.codes[..., columns]
-    channels = book.channels()[..., columns] if channels_apart else None
-    distinct = distinct_values(values, channels)
+    if codes.shape != book.codes.shape:
+        ties = book.part(columns, channels_apart=channels_apart)
+    else:
+        ties = book.ties_within_channels if channels_apart else book.ties
+    untied = ties.untied(values)
+    if untied:
+        return f"{untied:,} of {values.size:,} weights differ from the cluster that they share a value with"
+    distinct = distinct_values(values, book.channel_axes if channels_apart else ())
     if distinct > book.clusters:
         whose = "an output channel" if channels_apart else "the matrix"
         return f"{whose} has {distinct:,} distinct values, promised were at most {book.clusters:,}"
-    labels = codes.astype(np.int64)
-    if channels is not None:
-        labels = labels * (int(channels.max()) + 1) + channels
-    untied = int(np.count_nonzero(values != _first_of_each(values, labels)))
-    if untied:
-        return f"{untied:,} of {values.size:,} weights differ from the cluster that they share a value with"
     revived = int(np.count_nonzero(values[codes == ZERO]))
     return f"{revived:,} weights promised to be zero are not" if revived else ""
-
-
-def _first_of_each(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """For each weight the value of the first weight with the same label."""
-    _, first, numbers = np.unique(labels.reshape(-1), return_index=True, return_inverse=True)
-    return values.reshape(-1)[first][numbers.reshape(-1)].reshape(values.shape)
