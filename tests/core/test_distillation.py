@@ -343,6 +343,23 @@ def test_pairs_that_do_not_fit_are_refused_with_the_layers(
     assert "backbone/relu (8, 8" in f"{caught.value.hint} {caught.value.why}"
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"losses": [{"kind": "hints", "layers": [["nowhere", "*"]]}]}, "no layer of the student fits"),
+        ({"losses": [{"kind": "outputs", "comparison": "pairwise"}]}, "do not fit a task"),
+    ],
+)
+def test_what_is_wrong_whoever_teaches_is_refused_before_a_teacher_is_trained(
+    toy_arrays: dict, tmp_path: Path, settings: dict, message: str
+) -> None:
+    def build_teacher() -> keras.Model:
+        raise AssertionError("trained for nothing")
+
+    with pytest.raises((ModelError, RecipeError), match=message):
+        distil(image_context(toy_arrays, tmp_path, None, build_teacher=build_teacher), settings)
+
+
 def test_patterns_that_fit_several_layers_pair_them_in_order(
     toy_arrays: dict, image_teacher: keras.Model, tmp_path: Path
 ) -> None:
@@ -647,6 +664,8 @@ def test_a_training_that_was_cut_goes_on_to_the_same_weights(
                 raise CutOffError
             return bench.evaluate(model)
 
+        # What was drawn before, by a teacher that was trained or not, must not matter.
+        keras.utils.set_random_seed(len(counted))
         outcome = distil(bench, settings, fit=replace(trainer, evaluate=evaluate).fit)
         counted.append(len(seen))
         return outcome.model.get_weights()

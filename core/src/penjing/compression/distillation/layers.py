@@ -35,8 +35,8 @@ def paired_layers(
         return [default_pair(kind, student, teacher)]
     pairs: list[Pair] = []
     for first, second in patterns:
-        ours = _fitting(first, student, "student")
-        theirs = _fitting(second, teacher, "teacher")
+        ours = fitting_layers(first, student, "student")
+        theirs = fitting_layers(second, teacher, "teacher")
         if len(ours) != len(theirs):
             raise ModelError(
                 f"'{first}' fits {len(ours)} layers of the student, '{second}' {len(theirs)} of the teacher",
@@ -87,7 +87,12 @@ def _before_head(features: Mapping[str, Feature]) -> list[Feature]:
     return [feature for feature in features.values() if feature.before_head and not feature.is_noise]
 
 
-def _fitting(pattern: str, features: Mapping[str, Feature], whose: str) -> list[Feature]:
+def fitting_layers(pattern: str, features: Mapping[str, Feature], whose: str) -> list[Feature]:
+    """Layers that a pattern fits, in the order in which they run.
+
+    Raises:
+        ModelError: There are none, or one of them is used several times.
+    """
     fitting = [feature for path, feature in features.items() if matches(path, [pattern])]
     if not fitting:
         raise ModelError(

@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from penjing.errors import ModelError
+
 NOISE_LAYERS = (
     keras.layers.Dropout,
     keras.layers.SpatialDropout1D,
@@ -79,6 +81,13 @@ class Taps:
         """(outputs of the model, outputs of the layers by path)."""
         with listening(self._layers) as heard:
             outputs = self._model(inputs, training=training)
+        silent = [path for path in self._layers if path not in heard]
+        if silent:
+            raise ModelError(
+                f"the layer '{silent[0]}' cannot be listened to",
+                why="the model does not run it, or runs it by another method than `call`",
+                hint="name another layer",
+            )
         return outputs, {path: calls[0] for path, calls in heard.items()}
 
 

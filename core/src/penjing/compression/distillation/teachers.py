@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
-from penjing.compression.distillation.out_of_fold import SoftLabels, soft_labels
+from penjing.compression.distillation.out_of_fold import soft_labels
 from penjing.compression.losses import CATEGORICAL_TASKS, OutputKind, output_kind
-from penjing.compression.settings.distillation import TeacherSettings
+from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.settings.training import TrainingSettings
 from penjing.contract import StepContext, Task
-from penjing.errors import ModelError, UsageError
+from penjing.errors import ModelError, RecipeError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +35,17 @@ class Teacher:
     parameters: int = 0
 
 
-def find_teacher(context: StepContext, settings: TeacherSettings) -> Teacher:
+def find_teacher(context: StepContext, step: DistillSettings) -> Teacher:
     """The teacher that the settings ask for, trained.
 
     Raises:
         UsageError: There is none.
         ModelError: The teacher does not fit the student.
+        RecipeError: An estimator is asked about augmented inputs.
     """
+    settings = step.teacher
     if settings.source == "estimator":
-        return _estimator(soft_labels(context, settings))
+        return _estimator(context, step)
     if settings.source == "reference":
         if context.reference is None:
             raise UsageError(
@@ -55,7 +58,7 @@ def find_teacher(context: StepContext, settings: TeacherSettings) -> Teacher:
     training = TrainingSettings(**{name: getattr(settings, name) for name in TrainingSettings.model_fields})
     first = context.teacher(training)
     if not isinstance(first, keras.Model):
-        return _estimator(soft_labels(context, settings, first))
+        return _estimator(context, step, first)
     if settings.members == 1:
         return _model(context, first, output_kind(first), f"a teacher of {first.count_params():,} parameters")
     members = [first, *(context.teacher(training, member=number) for number in range(1, settings.members))]
@@ -113,7 +116,15 @@ def _model(context: StepContext, model: keras.Model, kind: OutputKind, name: str
     )
 
 
-def _estimator(labels: SoftLabels) -> Teacher:
+def _estimator(context: StepContext, step: DistillSettings, given: Any = None) -> Teacher:
+    if context.augmented and step.augment:
+        raise RecipeError(
+            "an estimator cannot teach on augmented inputs",
+            where="setting 'augment'",
+            why="it labels each training example once, out of fold; for an augmented example nobody knows the fold",
+            hint="set augment = false in this step",
+        )
+    labels = soft_labels(context, step.teacher, given)
     return Teacher(
         name=labels.name,
         kind=labels.kind,

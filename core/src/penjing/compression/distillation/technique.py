@@ -19,53 +19,46 @@ import numpy as np
 from penjing.bundle.atomic import write_bytes_atomically
 from penjing.compression import checkpoint
 from penjing.compression.determinism import fingerprint, seed_everything
-from penjing.compression.distillation.distiller import Distiller, TeacherSignals, Term, signal_arrays
-from penjing.compression.distillation.feature_losses import AttentionLoss, HintLoss, RelationLoss
-from penjing.compression.distillation.layers import paired_layers
+from penjing.compression.distillation.distiller import Distiller, TeacherSignals, signal_arrays
 from penjing.compression.distillation.narrow import narrowed, width_changes
-from penjing.compression.distillation.output_losses import DecoupledLoss, OutputLoss
-from penjing.compression.distillation.taps import Feature, probe
 from penjing.compression.distillation.teachers import Teacher, find_teacher
-from penjing.compression.losses import Loss, output_kind
+from penjing.compression.distillation.terms import check_losses, make_terms
+from penjing.compression.losses import Loss
 from penjing.compression.model_tree import count_parameters, walk_layers
-from penjing.compression.settings.distillation import (
-    AttentionLossSettings,
-    DecoupledLossSettings,
-    DistillSettings,
-    HintLossSettings,
-    OutputLossSettings,
-    RelationLossSettings,
-)
+from penjing.compression.settings.distillation import DistillSettings
 from penjing.contract import LayerChange, StepContext, StepOutcome
-from penjing.errors import ModelError, RecipeError
+from penjing.errors import RecipeError
 
 SIGNAL_BYTES = 256 * 2**20
-"""Signals of the teacher up to this size are computed once and kept; larger ones are computed with every batch."""
+"""Signals of the teacher up to this size an epoch are computed once and kept; larger ones with every batch."""
 
 
 def apply(context: StepContext, settings: DistillSettings) -> StepOutcome:
     """Train the student against labels and teacher."""
-    if settings.student == "width":
-        _check_no_promises(context)
-    teacher = find_teacher(context, settings.teacher)
-    before = context.evaluate(context.model)
     layers: tuple[LayerChange, ...] = ()
     student = context.model
     if settings.student == "width":
+        _check_no_promises(context)
         original = context.reference() if context.reference is not None else context.model
         seed_everything(context.seed, "width")
         student = narrowed(original, settings.width_multiplier)
         layers = tuple(width_changes(original, student))
-    terms = _terms(context, settings, teacher, student)
+    # A teacher can take hours to train: first what can be known to be wrong without it.
+    check_losses(context.task, settings, student)
+    teacher = find_teacher(context, settings)
+    before = context.evaluate(context.model)
+    # Projections are drawn here: alike whether the teacher was trained just now or long ago.
+    seed_everything(context.seed, "projections")
+    terms = make_terms(context.task, settings, teacher, student)
     signals = None
     beside = None
     if teacher.model is None:
-        _check_not_augmented(context, settings)
         assert teacher.outputs is not None
         signals = {term.name: teacher.outputs for term in terms}
     else:
         asked = TeacherSignals(teacher.model, terms)
-        if not (context.augmented and settings.augment) and _signal_bytes(asked, context) <= SIGNAL_BYTES:
+        fixed = not (context.augmented and settings.augment)
+        if fixed and _signal_bytes(asked, context, settings) <= SIGNAL_BYTES:
             signals = _kept_signals(context.folder / "teacher-signals.npz", asked, context.train.x, teacher.key)
         else:
             beside = asked
@@ -83,7 +76,7 @@ def apply(context: StepContext, settings: DistillSettings) -> StepOutcome:
         layers=layers,
         history={name: history[name] for name in ("loss", "validation") if name in history},
         figures={
-            "teacher_parameters": float(teacher.parameters),
+            **({"teacher_parameters": float(teacher.parameters)} if teacher.model is not None else {}),
             "teacher_validation": teacher.validation,
             "student_parameters": float(count_parameters(student)),
             "validation_before": before,
@@ -104,78 +97,11 @@ def _check_no_promises(context: StepContext) -> None:
         )
 
 
-def _check_not_augmented(context: StepContext, settings: DistillSettings) -> None:
-    if context.augmented and settings.augment:
-        raise RecipeError(
-            "an estimator cannot teach on augmented inputs",
-            where="setting 'augment'",
-            why="it labels each training example once, out of fold; for an augmented example nobody knows the fold",
-            hint="set augment = false in this step",
-        )
-
-
-def _terms(context: StepContext, settings: DistillSettings, teacher: Teacher, student: keras.Model) -> list[Term]:
-    """The comparisons that the settings ask for, layers found.
-
-    Raises:
-        ModelError: Layers do not exist or do not fit each other.
-        RecipeError: A loss does not fit the task or the teacher.
-    """
-    kinds = {"teacher_kind": teacher.kind, "student_kind": output_kind(student)}
-    if context.task == "ranking" and int(student.outputs[0].shape[-1]) < 2:
-        raise ModelError(
-            "ranking needs the scores of several candidates per example",
-            where=f"output '{student.outputs[0].name}' of shape {tuple(student.outputs[0].shape)}",
-            why="a single score has nothing to be ranked against",
-            hint="let the model score the candidates of an example together",
-        )
-    terms: list[Term] = []
-    ours: Mapping[str, Feature] = {}
-    theirs: Mapping[str, Feature] = {}
-    for loss in settings.losses:
-        if isinstance(loss, OutputLossSettings):
-            made = OutputLoss(context.task, loss, settings.temperature, **kinds)
-            terms.append(Term(name=loss.kind, weight=loss.weight, loss=made))
-            continue
-        if isinstance(loss, DecoupledLossSettings):
-            decoupled = DecoupledLoss(context.task, loss, settings.temperature, **kinds)
-            terms.append(Term(name=loss.kind, weight=loss.weight, loss=decoupled))
-            continue
-        if teacher.model is None:
-            raise RecipeError(
-                f"{teacher.name} has no layers, so it cannot teach {loss.kind}",
-                where="setting 'losses'",
-                hint='an estimator teaches kind = "outputs" and kind = "decoupled"',
-            )
-        ours, theirs = ours or probe(student), theirs or probe(teacher.model)
-        pairs = paired_layers(loss.kind, loss.layers, ours, theirs)
-        for first, second in pairs:
-            terms.append(
-                Term(
-                    name=f"{loss.kind} {first.path}" if len(pairs) > 1 else loss.kind,
-                    weight=loss.weight,
-                    loss=_feature_loss(loss, first, second),
-                    student_layer=first.path,
-                    teacher_layer=second.path,
-                )
-            )
-    return terms
-
-
-def _feature_loss(
-    settings: HintLossSettings | AttentionLossSettings | RelationLossSettings, ours: Feature, theirs: Feature
-) -> HintLoss | AttentionLoss | RelationLoss:
-    if isinstance(settings, HintLossSettings):
-        return HintLoss(ours.shape[-1], theirs.shape[-1])
-    if isinstance(settings, AttentionLossSettings):
-        return AttentionLoss()
-    return RelationLoss(settings)
-
-
-def _signal_bytes(signals: TeacherSignals, context: StepContext) -> int:
-    """Size of the signals of the whole training part, known from two examples."""
+def _signal_bytes(signals: TeacherSignals, context: StepContext, settings: DistillSettings) -> int:
+    """Size of the signals of an epoch, known from two examples."""
     few = signal_arrays(signals, _rows(context.train.x, slice(0, 2)))
-    return sum(values[0].nbytes for values in few.values()) * len(context.train)
+    passes = -(-settings.min_updates * settings.batch_size // (settings.epochs * max(1, len(context.train))))
+    return sum(values[0].nbytes for values in few.values()) * len(context.train) * max(1, passes)
 
 
 def _rows(x: Any, rows: slice) -> Any:
