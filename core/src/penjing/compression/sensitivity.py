@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
 from penjing.bundle.atomic import write_json_atomically
 from penjing.compression.determinism import fingerprint, mix_seed
-from penjing.compression.matrix_layout import InputAxes, input_axes
-from penjing.compression.model_tree import SINGLE_KERNEL_LAYERS, check_finite, walk_matrices
+from penjing.compression.matrix_layout import input_axes
+from penjing.compression.model_tree import check_finite, walk_matrices
 from penjing.compression.settings.sensitivity import SensitivitySettings
+from penjing.compression.weight_changes import Kind, changed, has_channels
 from penjing.contract import Split
 from penjing.errors import ModelError
 
-Kind = Literal["bits", "sparsity", "channels"]
 Evaluate = Callable[..., float]
 """(model, rows of the validation part or None) -> the primary metric."""
 
@@ -120,7 +120,8 @@ def measure_sensitivity(
         evaluate: `evaluate(model, rows)`: the primary metric on these rows of the validation part.
         available: Number of validation examples. More than `settings.examples` are sampled by the seed.
         only: Keys of the matrices to look at; None takes all.
-        cache: Folder of earlier analyses: the same model, data, metric and settings are not measured again.
+        cache: Folder of earlier analyses: the same model, data, metric and settings are not measured again. The
+            unchanged model is, since a metric of a caller's or a plugin's is known by its name only.
         data_key: Hash of the validation data (`hash_split`), for the cache. Without it nothing is cached.
         progress: Called with (changes tried, changes in all).
 
@@ -137,23 +138,25 @@ def measure_sensitivity(
     matrices = [entry for entry in every if only is None or entry[0] in only]
     if not matrices:
         raise ModelError("the model has no weight matrix to analyse", hint="see docs/sensitivity.md for the layers")
+    baseline = _finite(evaluate(model, rows), metric)
     path = None
     if cache is not None and data_key:
-        path = cache / f"{_key(model, metric, settings, seed, available, data_key, [key for key, *_ in matrices])}.json"
+        asked = [metric, repr(baseline), settings.model_dump_json(), f"{seed}/{available}", data_key]
+        path = cache / f"{_key(model, [*asked, *(key for key, *_ in matrices)])}.json"
         known = _read(path)
         if known is not None:
             return known
-    baseline = _finite(evaluate(model, rows), metric)
     axes = input_axes(model)
     last = every[-1][0]  # as a rule the layer of the outputs, which cannot lose any
     changes = [
         (key, layer, variable, change)
         for key, layer, variable in matrices
-        for change in _changes(settings, channels=_has_channels(key, layer) and key != last)
+        for change in _changes(settings, channels=has_channels(key, layer) and key != last)
     ]
     trials = []
     for number, (key, layer, variable, (kind, level)) in enumerate(changes):
-        value = _finite(_with_change(model, evaluate, rows, variable, layer, axes[key], kind, level), metric)
+        with changed(variable, layer, axes[key], kind, level):
+            value = _finite(evaluate(model, rows), metric)
         drop = baseline - value if higher_is_better else value - baseline
         trials.append(Trial(matrix=key, kind=kind, level=level, value=value, drop=drop))
         if progress is not None:
@@ -181,89 +184,6 @@ def _changes(settings: SensitivitySettings, *, channels: bool) -> Iterator[tuple
         yield "channels", share
 
 
-def _has_channels(key: str, layer: Any) -> bool:
-    """Whether the matrix makes channels of its own: gates of a recurrent cell belong together, embeddings are read by
-    number, and a separable convolution's depthwise part has no bias to silence."""
-    return isinstance(layer, SINGLE_KERNEL_LAYERS) or key.endswith("/pointwise_kernel")
-
-
-def _with_change(
-    model: keras.Model,
-    evaluate: Evaluate,
-    rows: np.ndarray | None,
-    variable: Any,
-    layer: Any,
-    inputs: InputAxes,
-    kind: Kind,
-    level: float,
-) -> float:
-    before = np.array(variable)
-    bias = getattr(layer, "bias", None) if kind == "channels" else None
-    bias_before = None if bias is None else np.array(bias)
-    try:
-        if kind == "bits":
-            variable.assign(rounded(before, int(level), output_axes(before.ndim, inputs, layer)))
-        elif kind == "sparsity":
-            variable.assign(thinned(before, level))
-        else:
-            axes = output_axes(before.ndim, inputs, layer)
-            silent = _weakest(before, level, axes)
-            variable.assign(np.where(silent, 0.0, before).astype(before.dtype))
-            flat = silent[tuple(slice(None) if axis in axes else 0 for axis in range(before.ndim))]
-            if bias is not None and bias_before is not None and bias_before.size == flat.size:
-                bias.assign(np.where(flat.reshape(bias_before.shape), 0.0, bias_before).astype(bias_before.dtype))
-        return float(evaluate(model, rows))
-    finally:
-        variable.assign(before)
-        if bias is not None and bias_before is not None:
-            bias.assign(bias_before)
-
-
-def output_axes(rank: int, inputs: InputAxes, layer: Any) -> tuple[int, ...]:
-    """Axes of a weight matrix along which its output channels lie, ascending.
-
-    Of a convolution the last; of a transposed one the last but one; of a depthwise one input and multiplier together;
-    none of embeddings, which have one scale for all rows.
-    """
-    if isinstance(layer, keras.layers.Embedding):
-        return ()
-    if isinstance(layer, keras.layers.EinsumDense):
-        return tuple(axis for axis in range(rank) if axis not in inputs)
-    if not inputs:
-        return (rank - 2, rank - 1)
-    return (rank - 2,) if inputs == (rank - 1,) else (rank - 1,)
-
-
-def rounded(weights: np.ndarray, bits: int, outputs: tuple[int, ...]) -> np.ndarray:
-    """Weights rounded to the symmetric grid of so many bits, one scale for each output channel.
-
-    The grid is that of LiteRT's int8 weights: w = s q with |q| <= 2^(bits-1) - 1 and s = max |w| / (2^(bits-1) - 1)
-    of the channel (Jacob et al. 2018, "Quantization and training of neural networks").
-    """
-    others = tuple(axis for axis in range(weights.ndim) if axis not in outputs)
-    highest = 2 ** (bits - 1) - 1
-    scale = np.abs(weights).max(axis=others, keepdims=True) / highest
-    steps = np.round(weights / np.where(scale > 0, scale, 1.0))
-    return (np.clip(steps, -highest, highest) * scale).astype(weights.dtype)
-
-
-def thinned(weights: np.ndarray, share: float) -> np.ndarray:
-    """Weights with round(share * n) of the smallest set to zero."""
-    order = np.argsort(np.abs(weights).ravel(), kind="stable")
-    changed = weights.copy()
-    changed.flat[order[: round(share * weights.size)]] = 0.0
-    return changed
-
-
-def _weakest(weights: np.ndarray, share: float, outputs: tuple[int, ...]) -> np.ndarray:
-    """True where a weight belongs to one of the round(share * channels) output channels of smallest l1 norm."""
-    others = tuple(axis for axis in range(weights.ndim) if axis not in outputs)
-    norms = np.abs(weights).sum(axis=others, keepdims=True)
-    silent = np.zeros(norms.shape, bool)
-    silent.flat[np.argsort(norms.ravel(), kind="stable")[: round(share * norms.size)]] = True
-    return np.broadcast_to(silent, weights.shape)
-
-
 def _finite(value: float, metric: str) -> float:
     if not np.isfinite(value):
         raise ModelError(
@@ -289,26 +209,14 @@ def _hash(arrays: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _key(
-    model: keras.Model,
-    metric: str,
-    settings: SensitivitySettings,
-    seed: int,
-    available: int,
-    data_key: str,
-    matrices: Collection[str],
-) -> str:
+def _key(model: keras.Model, asked: Sequence[str]) -> str:
     return fingerprint(
         [
             _VERSION,
             keras.__version__,
             json.dumps(model.get_config(), sort_keys=True, default=str),
             _hash({str(number): value for number, value in enumerate(model.get_weights())}),
-            metric,
-            settings.model_dump_json(),
-            f"{seed}/{available}",
-            data_key,
-            "/".join(matrices),
+            *asked,
         ]
     )[:32]
 
