@@ -81,8 +81,9 @@ OUR_RECIPES = (
     "finetune-int8",
     "half-int8",
     "third-distill-int8",
+    "compact-distill-int8",
     "aware",
-    "third-aware",
+    "compact-aware",
     "half-aware-int4",
 )
 """Files of `recipes/`, in the order of the table."""
