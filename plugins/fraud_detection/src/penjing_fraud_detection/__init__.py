@@ -1,0 +1,1 @@
+"""Fraud detection: transactions scored as they come, on their history up to that moment."""
