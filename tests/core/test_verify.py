@@ -135,6 +135,69 @@ def test_the_interval_agrees_with_scipys() -> None:
     assert ours.high == pytest.approx(theirs.high, abs=0.01)
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(300) // 7])
+def test_a_prepared_metric_has_the_interval_that_it_has_unprepared(groups: np.ndarray | None) -> None:
+    """`prepare` saves the ranking of every resample; it must not change a digit that anybody sees."""
+    generator = np.random.default_rng(0)
+    targets = generator.normal(size=300)
+    outputs = targets + generator.normal(size=(2, 300))
+
+    def plain(t, o):
+        return float(np.mean(np.abs(t - o)))
+
+    def prepared(t, o):
+        raise AssertionError("a prepared metric is not asked row by row in a resample")
+
+    asked = []
+
+    def prepare(t, o):
+        error = np.abs(t - o)
+
+        def by_count(counts):
+            asked.append(int(counts.sum()))
+            return float(counts @ error / counts.sum())
+
+        return by_count
+
+    def both(t, o):
+        return plain(t, o) if len(t) == 300 and np.array_equal(t, targets) else prepared(t, o)
+
+    both.prepare = prepare
+    ours = bootstrap_interval(both, targets, outputs[0], groups=groups, resamples=200)
+    theirs = bootstrap_interval(plain, targets, outputs[0], groups=groups, resamples=200)
+    assert (ours.low, ours.high, ours.method) == (
+        pytest.approx(theirs.low, abs=1e-12),
+        pytest.approx(theirs.high, abs=1e-12),
+        theirs.method,
+    )
+    assert len(asked) == 200
+    ours = paired_difference(both, targets, *outputs, groups=groups, resamples=200)
+    theirs = paired_difference(plain, targets, *outputs, groups=groups, resamples=200)
+    assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high, abs=1e-12))
+
+
+def test_the_audit_judges_a_prepared_metric_alike() -> None:
+    generator = np.random.default_rng(1)
+    targets = np.zeros(400)
+    reference = generator.normal(size=400)
+    compressed = reference.copy()
+    compressed[:100] += 9
+    column = {"part": np.repeat(["ruined", "whole"], [100, 300])}
+
+    def error(t, o):
+        return float(np.mean(np.abs(t - o)))
+
+    def prepared(t, o):
+        return error(t, o)
+
+    prepared.prepare = lambda t, o: lambda counts: float(counts @ np.abs(t - o) / counts.sum())
+    ours, theirs = (
+        audit_slices(metric, targets, reference, compressed, column, higher_is_better=False, resamples=200)
+        for metric in (prepared, error)
+    )
+    assert [row.verdict for row in ours] == [row.verdict for row in theirs] == ["damaged", "no damage seen"]
+
+
 def test_resamples_without_a_value_are_left_out_and_counted() -> None:
     targets = np.array([1, *[0] * 9])
     interval = bootstrap_interval(auc, targets, np.linspace(1, 0, 10), seed=0)

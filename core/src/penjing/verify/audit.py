@@ -103,6 +103,19 @@ def _difference(
         drawn.append(metric(t, o))
         return drawn[-1]
 
+    prepare = getattr(metric, "prepare", None)
+    if prepare is not None:
+
+        def prepared(t: Any, o: Any) -> Any:
+            by_count = prepare(t, o)
+
+            def recorded_count(counts: Any) -> float:
+                drawn.append(by_count(counts))
+                return drawn[-1]
+
+            return recorded_count
+
+        recorded.prepare = prepared  # type: ignore[attr-defined]
     interval = paired_difference(recorded, targets, reference, compressed, resamples=resamples, seed=seed)
     # paired_difference asks for the compressed model first, then for the reference, resample by resample.
     values = np.array(drawn[: 2 * resamples]).reshape(-1, 2)

@@ -2,6 +2,9 @@
 
 Source: Efron and Tibshirani 1993, "An introduction to the bootstrap", percentile intervals; for groups the cluster
 bootstrap, which draws whole groups (speakers, patients), since their examples are not independent of each other.
+
+A metric that ranks all examples need not do so for every resample: a function with an attribute `prepare`, itself
+`f(targets, outputs) -> g(counts) -> float`, is prepared once and then given how often each example was drawn.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ def bootstrap_interval(
         confidence: Share of the intervals that hold the true value, for a large sample.
     """
     targets, outputs = np.asarray(targets), np.asarray(outputs)
-    drawn = _resampled(lambda rows: metric(targets[rows], outputs[rows]), len(targets), groups, resamples, seed)
+    drawn = _resampled(by_draw(metric, targets, outputs), len(targets), groups, resamples, seed)
     return _interval("bootstrap", metric(targets, outputs), drawn, groups, confidence, len(targets))
 
 
@@ -72,28 +75,62 @@ def paired_difference(
     targets = np.asarray(targets)
     reference, compressed = np.asarray(reference), np.asarray(compressed)
 
-    def difference(rows: np.ndarray) -> float:
-        return metric(targets[rows], compressed[rows]) - metric(targets[rows], reference[rows])
-
-    drawn = _resampled(difference, len(targets), groups, resamples, seed)
+    of_compressed, of_reference = by_draw(metric, targets, compressed), by_draw(metric, targets, reference)
+    drawn = _resampled(lambda draw: of_compressed(draw) - of_reference(draw), len(targets), groups, resamples, seed)
     estimate = metric(targets, compressed) - metric(targets, reference)
     return _interval("paired bootstrap", estimate, drawn, groups, confidence, len(targets))
 
 
-def _resampled(
-    statistic: Callable[[np.ndarray], float], count: int, groups: Any, resamples: int, seed: int
-) -> np.ndarray:
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """One resample: units (examples or groups) that were drawn with replacement."""
+
+    units: np.ndarray
+    """Numbers of the units, shape (units,)."""
+    of: np.ndarray | None
+    """The unit of each example, shape (n,); None where each example is one."""
+    members: list[np.ndarray] | None
+    """Examples of each unit; None likewise."""
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Examples, those that were drawn twice standing twice."""
+        members = self.members
+        return self.units if members is None else np.concatenate([members[unit] for unit in self.units])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How often each example was drawn, shape (n,)."""
+        if self.of is None or self.members is None:
+            return np.bincount(self.units, minlength=len(self.units))
+        return np.bincount(self.units, minlength=len(self.members))[self.of]
+
+
+def by_draw(metric: MetricFunction, targets: np.ndarray, outputs: np.ndarray) -> Callable[[Draw], float]:
+    """The metric of a resample; prepared once where the metric can be."""
+    prepare = getattr(metric, "prepare", None)
+    if prepare is None:
+
+        def of_rows(draw: Draw) -> float:
+            rows = draw.rows
+            return metric(targets[rows], outputs[rows])
+
+        return of_rows
+    by_count = prepare(targets, outputs)
+    return lambda draw: by_count(draw.counts)
+
+
+def _resampled(statistic: Callable[[Draw], float], count: int, groups: Any, resamples: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    if groups is None or _count(groups) < FEWEST_GROUPS:
-        draws = (generator.integers(0, count, count) for _ in range(resamples))
-    else:
+    numbers: np.ndarray | None = None
+    members: list[np.ndarray] | None = None
+    units = count
+    if groups is not None and _count(groups) >= FEWEST_GROUPS:
         _, numbers = np.unique(np.asarray(groups), return_inverse=True)
         members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-        draws = (
-            np.concatenate([members[g] for g in generator.integers(0, len(members), len(members))])
-            for _ in range(resamples)
-        )
-    return np.array([statistic(rows) for rows in draws], np.float64)
+        units = len(members)
+    draws = (Draw(units=generator.integers(0, units, units), of=numbers, members=members) for _ in range(resamples))
+    return np.array([statistic(draw) for draw in draws], np.float64)
 
 
 def _interval(kind: str, estimate: float, drawn: np.ndarray, groups: Any, confidence: float, count: int) -> Interval:
