@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 BINS = 10
+ByCount = Callable[[np.ndarray], float]
+"""How often each transaction counts, shape (n,) -> the metric."""
 
 
 def average_precision(targets: Any, outputs: Any) -> float:
@@ -16,23 +19,73 @@ def average_precision(targets: Any, outputs: Any) -> float:
     Source: Davis and Goadrich 2006, "The relationship between precision-recall and ROC curves"; the sum of steps is
     scikit-learn's `average_precision_score`.
     """
-    fraud, score = _flat(targets, outputs)
-    found, flagged = _at_thresholds(fraud, score)
-    if not len(found) or found[-1] == 0:
-        return float("nan")
-    gained = np.diff(found, prepend=0.0)
-    return float(np.sum(gained * found / flagged) / found[-1])
+    return _prepared_average_precision(targets, outputs)(np.ones(len(np.asarray(targets))))
 
 
 def auc(targets: Any, outputs: Any) -> float:
     """Area under the receiver operating characteristic: the chance that a fraud scores higher than another transaction,
     ties counted half. NaN where only one kind occurs."""
-    fraud, score = _flat(targets, outputs)
-    found, flagged = _at_thresholds(fraud, score)
-    if not len(found) or found[-1] == 0 or found[-1] == len(fraud):
-        return float("nan")
-    others = flagged - found
-    return float(np.trapezoid(np.append(0.0, found), np.append(0.0, others)) / (found[-1] * others[-1]))
+    return _prepared_auc(targets, outputs)(np.ones(len(np.asarray(targets))))
+
+
+def _prepared_average_precision(targets: Any, outputs: Any) -> ByCount:
+    ranking = _Ranking(targets, outputs)
+
+    def by_count(counts: np.ndarray) -> float:
+        frauds = ranking.frauds(counts)
+        found, flagged, total = ranking.at_least(ranking.fraud * counts), ranking.at_least(counts), frauds.sum()
+        # A fraud that was not drawn may stand where nothing was drawn at all.
+        precision = np.divide(found, flagged, out=np.zeros(len(flagged)), where=flagged > 0)
+        return float(np.sum(frauds * precision) / total) if total else float("nan")
+
+    return by_count
+
+
+def _prepared_auc(targets: Any, outputs: Any) -> ByCount:
+    ranking = _Ranking(targets, outputs)
+
+    def by_count(counts: np.ndarray) -> float:
+        others = (1.0 - ranking.fraud) * counts
+        frauds, total = ranking.frauds(counts), others.sum()
+        lower_or_equal = total - ranking.above(others)
+        lower = total - ranking.at_least(others)
+        pairs = frauds.sum() * total
+        return float(np.sum(frauds * (lower + lower_or_equal) / 2) / pairs) if pairs else float("nan")
+
+    return by_count
+
+
+# The bootstrap then ranks the outputs once and not once a resample.
+average_precision.prepare = _prepared_average_precision  # type: ignore[attr-defined]
+auc.prepare = _prepared_auc  # type: ignore[attr-defined]
+
+
+class _Ranking:
+    """Transactions from the highest score down; sums over those above each fraud."""
+
+    def __init__(self, targets: Any, outputs: Any) -> None:
+        self.fraud = np.asarray(targets).reshape(-1).astype(np.float64)
+        score = np.asarray(outputs).reshape(-1)
+        self._order = np.argsort(-score)
+        falling = -score[self._order]
+        self._rows = np.flatnonzero(self.fraud > 0)
+        self._first = np.searchsorted(falling, -score[self._rows], side="left")
+        self._last = np.searchsorted(falling, -score[self._rows], side="right")
+
+    def frauds(self, counts: np.ndarray) -> np.ndarray:
+        """The counts of the frauds, shape (frauds,)."""
+        return counts[self._rows]
+
+    def at_least(self, values: np.ndarray) -> np.ndarray:
+        """Sum of the values of all that score at least as high as each fraud, shape (frauds,)."""
+        return self._sums(values)[self._last]
+
+    def above(self, values: np.ndarray) -> np.ndarray:
+        """Sum of the values of all that score higher than each fraud, shape (frauds,)."""
+        return self._sums(values)[self._first]
+
+    def _sums(self, values: np.ndarray) -> np.ndarray:
+        return np.concatenate([[0.0], np.cumsum(values[self._order])])
 
 
 def calibration(targets: Any, outputs: Any) -> dict[str, float]:
@@ -68,11 +121,3 @@ def probabilities(outputs: Any) -> np.ndarray:
 
 def _flat(targets: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(targets).reshape(-1).astype(np.float64), np.asarray(outputs).reshape(-1)
-
-
-def _at_thresholds(fraud: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(frauds, transactions) with a score at or above each distinct score, from the highest down."""
-    order = np.argsort(-score)
-    falling = score[order]
-    last = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(score) - 1) if len(score) else np.zeros(0, int)
-    return np.cumsum(fraud[order])[last], last + 1.0

@@ -7,16 +7,15 @@ appended to a journal before its features are returned; a process that is killed
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import secrets
-import struct
 import zipfile
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +28,8 @@ from penjing_fraud_detection.features import (
     WINDOWS,
     calendar,
 )
+from penjing_fraud_detection.journal import FRAUD, TRANSACTION, Event, Journal, recovered, write_whole
 
-_RECORD = struct.Struct("<BqQQq")
-_CHECK = struct.Struct("<I")
-_SIZE = _RECORD.size + _CHECK.size
-_TRANSACTION, _FRAUD = 0, 1
 _PRUNED_FROM = 64
 """An owner's history is shortened when so many entries of it are too old to be counted."""
 
@@ -78,7 +74,7 @@ class OnlineState:
         self._key = secrets.token_bytes(32)
         self._folder: Path | None = None
         self._number = 0
-        self._journal: BinaryIO | None = None
+        self._journal: Journal | None = None
 
     # ------------------------------------------------------------------------------------------------- scoring
 
@@ -107,7 +103,7 @@ class OnlineState:
                 why=f"{np.datetime64(time, 'ms')} after {np.datetime64(self._last, 'ms')}",
                 hint="give transactions in the order of time",
             )
-        event = (_TRANSACTION, time, self._hashed(customer), self._hashed(terminal), round(amount * AMOUNT_UNITS))
+        event = (TRANSACTION, time, self._hashed(customer), self._hashed(terminal), round(amount * AMOUNT_UNITS))
         self._write(event)
         self._take(event)
         return self._answer(time, event[2], event[3], amount)
@@ -121,7 +117,7 @@ class OnlineState:
         Returns:
             False where no such transaction is in the history, or all at that moment are known to be fraud.
         """
-        event = (_FRAUD, int(time), 0, self._hashed(terminal), 0)
+        event = (FRAUD, int(time), 0, self._hashed(terminal), 0)
         if self._place(event[1], event[3]) is None:
             return False
         self._write(event)
@@ -149,9 +145,9 @@ class OnlineState:
             values += [float(count), (owner.totals[last] - owner.totals[first]) / count if count else 0.0]
         return np.array(values, np.float64)
 
-    def _take(self, event: tuple[int, int, int, int, int]) -> None:
+    def _take(self, event: Event) -> None:
         kind, time, customer, terminal, amount = event
-        if kind == _FRAUD:
+        if kind == FRAUD:
             place = self._place(time, terminal)
             if place is not None:
                 totals = self._terminals[terminal].totals
@@ -195,23 +191,16 @@ class OnlineState:
         state._folder = folder
         key = folder / "key"
         if not key.exists():
-            _write_whole(key, state._key)
+            write_whole(key, state._key)
             key.chmod(0o600)
         state._key = key.read_bytes()
         snapshots = sorted(folder.glob("state-*.npz"), key=lambda path: int(path.stem.partition("-")[2]))
         if snapshots:
             state._number = int(snapshots[-1].stem.partition("-")[2])
             state._restore(snapshots[-1])
-        journal = state._journal_path
-        whole = 0
-        if journal.exists():
-            for event in _events(journal):
-                state._take(event)
-                whole += 1
-            if journal.stat().st_size != whole * _SIZE:
-                with journal.open("r+b") as file:
-                    file.truncate(whole * _SIZE)
-        state._journal = journal.open("ab")
+        for event in recovered(state._journal_path):
+            state._take(event)
+        state._journal = Journal(state._journal_path)
         return state
 
     def save(self) -> None:
@@ -224,9 +213,9 @@ class OnlineState:
             raise DataError("the state has no folder", where="online state", hint="OnlineState.open(folder)")
         before = self._number
         self._number += 1
-        _write_whole(self._folder / f"state-{self._number}.npz", self._packed())
+        write_whole(self._folder / f"state-{self._number}.npz", self._packed())
         self._journal.close()
-        self._journal = self._journal_path.open("ab")
+        self._journal = Journal(self._journal_path)
         (self._folder / f"journal-{before}").unlink(missing_ok=True)
         (self._folder / f"state-{before}.npz").unlink(missing_ok=True)
 
@@ -242,15 +231,11 @@ class OnlineState:
         assert self._folder is not None
         return self._folder / f"journal-{self._number}"
 
-    def _write(self, event: tuple[int, int, int, int, int]) -> None:
+    def _write(self, event: Event) -> None:
         if self._journal is not None:
-            record = _RECORD.pack(*event)
-            self._journal.write(record + _CHECK.pack(zlib.crc32(record)))
-            self._journal.flush()  # to the system: it survives the process, not a power failure
+            self._journal.append(event)
 
     def _packed(self) -> bytes:
-        import io
-
         arrays: dict[str, np.ndarray] = {
             "windows": np.array(self.windows, np.int64),
             "delay": np.array(self.delay, np.int64),
@@ -303,22 +288,3 @@ def _owners(arrays: Any, name: str) -> dict[int, _Owner]:
         owners[key] = owner
         first += count
     return owners
-
-
-def _events(journal: Path) -> Iterator[tuple[int, int, int, int, int]]:
-    with journal.open("rb") as file:
-        while len(block := file.read(_SIZE)) == _SIZE:
-            record, check = block[: _RECORD.size], block[_RECORD.size :]
-            if _CHECK.unpack(check)[0] != zlib.crc32(record):
-                return
-            yield _RECORD.unpack(record)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """The file appears with its whole content, or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
