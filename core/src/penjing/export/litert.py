@@ -56,7 +56,7 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
     specs = _input_specs(model)
     if settings.mode == "aware":
         with recording() as recorded:
-            content = _convert(tf, model, specs, ExportSettings(), {})
+            content = _convert(tf, unrolled(model), specs, ExportSettings(), {})
         return strip_names(to_integers(content, recorded), list(specs) if len(specs) > 1 else [])
     if settings.mode in INTEGER_MODES:
         calibration = check_calibration(specs, calibration)

@@ -60,8 +60,8 @@ def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> Step
         model=model,
         summary=(
             f"{settings.weight_bits}-bit weights, {settings.activation_bits}-bit activations, "
-            f"{settings.ranges} ranges: validation {context.metric.name} {before:.4f} -> {after:.4f}; the file ({kernels} kernels) equals the "
-            f"model on {int(figures['equal_inputs']):,} of {len(steps):,} validation inputs, "
+            f"{settings.ranges} ranges: validation {context.metric.name} {before:.4f} -> {after:.4f}; "
+            f"the file ({kernels} kernels) equals the model on {int(figures['equal_inputs']):,} of {len(steps):,} validation inputs, "
             f"largest difference {figures['largest_difference_steps']:g} steps"
         ),
         layers=tuple(changes),

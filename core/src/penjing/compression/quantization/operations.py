@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from penjing.compression.quantization import arithmetic
+from penjing.compression.quantization import arithmetic, softmax
 from penjing.compression.quantization.folding import ACTIVATIONS
 from penjing.compression.quantization.ranges import Range, is_calibrating
 from penjing.export import recording
@@ -249,6 +249,9 @@ class QuantizedActivation(QuantizedOperation):
             positive = self._scaled(offsets, arithmetic.double(grid[0] / own[0]))
             negative = self._scaled(offsets, arithmetic.double(grid[0] * slope / own[0]))
             return tf.where(offsets >= 0, positive, negative)
+        axis = self.options.get("axis", -1)
+        if self.activation_name == "softmax" and self.output_range.bits == 8 and axis in (-1, len(inputs.shape) - 1):
+            return tf.cast(softmax.softmax(arithmetic.offsets(inputs, grid), grid[0]), tf.float32) * own[0]
         return super().exact(inputs, grid)
 
 
