@@ -89,6 +89,7 @@ TECHNIQUES = (
         settings=f"{_SETTINGS}.aware_training:QuantizeAwareTrainingSettings",
         apply=f"{_AWARE}:apply",
         explain=f"{_AWARE}:explain",
+        preview=f"{_AWARE}:preview",
         search_space=f"{_AWARE}:search_space",
         freezes_structure=True,
     ),

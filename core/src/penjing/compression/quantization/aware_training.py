@@ -18,8 +18,9 @@ from penjing.compression.quantization.folding import QuantizedKernel
 from penjing.compression.quantization.ranges import Range, calibrating
 from penjing.compression.quantization.rebuild import Rebuilder, Simulation
 from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings
-from penjing.contract import ExportSettings, LayerChange, StepContext, StepOutcome
+from penjing.contract import ExportSettings, LayerChange, Preview, StepContext, StepOutcome
 from penjing.errors import DataError, ModelError
+from penjing.export.calibration import placeholder_calibration
 from penjing.export.litert import to_litert
 from penjing.runtime import LiteRTModel
 
@@ -61,7 +62,8 @@ def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> Step
         summary=(
             f"{settings.weight_bits}-bit weights, {settings.activation_bits}-bit activations, "
             f"{settings.ranges} ranges: validation {context.metric.name} {before:.4f} -> {after:.4f}; "
-            f"the file ({kernels} kernels) equals the model on {int(figures['equal_inputs']):,} of {len(steps):,} validation inputs, "
+            f"the file ({kernels} kernels) equals the model on {int(figures['equal_inputs']):,} of {len(steps):,} "
+            f"validation inputs, "
             f"largest difference {figures['largest_difference_steps']:g} steps"
         ),
         layers=tuple(changes),
@@ -167,6 +169,15 @@ def _parts(model: keras.Model) -> list[Any]:
 def explain(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> list[LayerChange]:
     """What becomes of each layer: bits, what it is folded into, or why it is left alone. Nothing is trained."""
     return simulated(model, settings)[1]
+
+
+def preview(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> Preview:
+    """The model with simulated quantization, its ranges set by data that only have the right shape."""
+    made = simulated(model, settings)[0]
+    values = placeholder_calibration(made)
+    x = values[0] if len(values) == 1 else dict(zip((each.name for each in made.inputs), values, strict=True))
+    calibrate(made, x, len(values[0]), 0)
+    return Preview(model=made, export=ExportSettings(mode="aware"))
 
 
 def search_space() -> dict[str, list[Any]]:
