@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -21,8 +22,14 @@ Bits = Literal[32, 16, 8, 4]
 
 CHANNEL_BYTES = 12
 """A channel's scale (float32) and zero point (int64)."""
-OPERATOR_BYTES = 140
-"""About what a DEQUANTIZE, its tensor and the quantization table take in a file."""
+TENSOR_BYTES = {"dynamic": 60, "weight-only": 140}
+"""About what a quantization table takes in a file, and a DEQUANTIZE with its tensor."""
+
+
+def pays_off(weights: int, channels: int, bits: int, *, dequantize: bool) -> bool:
+    """Whether fewer bits save more bytes of a weight tensor than its scales and what belongs to them take."""
+    around = TENSOR_BYTES["weight-only" if dequantize or bits == 16 else "dynamic"]
+    return weights * (32 - bits) / 8 > around + (CHANNEL_BYTES * channels if bits < 16 else 0)
 
 
 def write_small_weights(model: Any, graph: Any, bits: Sequence[Bits], *, dequantize: bool) -> None:
@@ -41,32 +48,48 @@ def write_small_weights(model: Any, graph: Any, bits: Sequence[Bits], *, dequant
     done: dict[tuple[int, int], int] = {}
     operators: list[Any] = []
     for operator, name, width in zip(list(graph.operators), names, bits, strict=True):
-        if width != 32 and name in KERNEL_OPERATORS:
-            index = int(operator.inputs[1])
-            weights = graph.tensors[index]
-            if _is_float_constant(model, weights) and _saves(constant(model, weights), width, KERNEL_OPERATORS[name]):
+        position = 0 if name == "GATHER" else 1
+        weights = graph.tensors[operator.inputs[position]] if len(operator.inputs) > position else None
+        if width == 32 or weights is None or not _is_float_constant(model, weights):
+            operators.append(operator)
+        elif name == "GATHER" and width < 16:
+            _gather(model, graph, operator, weights, operators)
+        else:
+            if name in KERNEL_OPERATORS or name == "GATHER":
+                axis = KERNEL_OPERATORS.get(name, 0)
                 explicit = dequantize or width == 16
-                if (index, width) not in done:
-                    number = _small(model, graph, weights, width, KERNEL_OPERATORS[name])
+                key = int(operator.inputs[position]), width
+                size = int(np.prod(weights.shape))
+                if key not in done and pays_off(size, int(weights.shape[axis]), width, dequantize=explicit):
+                    done[key] = _small(model, graph, weights, width, axis)
                     if explicit:
-                        number = _dequantized(model, graph, number, weights, operators)
-                    done[index, width] = number
-                operator.inputs = np.asarray(operator.inputs, np.int32).copy()
-                operator.inputs[1] = done[index, width]
-                if not explicit and name == "FULLY_CONNECTED":
-                    operator.builtinOptions.asymmetricQuantizeInputs = False
-        operators.append(operator)
+                        done[key] = _dequantized(model, graph, done[key], weights, operators)
+                operator.inputs = np.array(operator.inputs, np.int32)
+                operator.inputs[position] = done.get(key, key[0])
+            operators.append(operator)
     graph.operators = operators
+
+
+def _gather(model: Any, graph: Any, operator: Any, table: Any, operators: list[Any]) -> None:
+    """Rows of a table of int8, with one scale for all; only what was looked up becomes float32 again."""
+    values = constant(model, table)
+    if not pays_off(values.size, 1, 8, dequantize=True):
+        operators.append(operator)
+        return
+    quantized = quantized_weights(values.reshape(1, -1), 8, 0)
+    operator.inputs = np.array(operator.inputs, np.int32)
+    operator.inputs[0] = store(model, graph, quantized, table)
+    rows = copy.copy(graph.tensors[operator.outputs[0]])
+    rows.type, rows.quantization = schema.TensorType.INT8, graph.tensors[operator.inputs[0]].quantization
+    graph.tensors.append(rows)
+    back = _dequantize(model, len(graph.tensors) - 1, int(operator.outputs[0]))
+    operator.outputs = np.array([len(graph.tensors) - 1], np.int32)
+    operators += [operator, back]
 
 
 def _is_float_constant(model: Any, tensor: Any) -> bool:
     data = model.buffers[tensor.buffer].data
     return tensor.type == schema.TensorType.FLOAT32 and data is not None and len(data) > 0
-
-
-def _saves(values: np.ndarray, bits: Bits, axis: int) -> bool:
-    saved = values.size * (32 - bits) / 8
-    return saved > OPERATOR_BYTES + (CHANNEL_BYTES * values.shape[axis] if bits < 16 else 0)
 
 
 def _small(model: Any, graph: Any, weights: Any, bits: Bits, axis: int) -> int:
@@ -86,12 +109,15 @@ def _dequantized(model: Any, graph: Any, number: int, like: Any, operators: list
     tensor.shape, tensor.name, tensor.hasRank = like.shape, like.name, like.hasRank
     tensor.type, tensor.buffer = schema.TensorType.FLOAT32, 0
     graph.tensors.append(tensor)
+    operators.append(_dequantize(model, number, len(graph.tensors) - 1))
+    return len(graph.tensors) - 1
+
+
+def _dequantize(model: Any, source: int, target: int) -> Any:
     operator = schema.OperatorT()
     operator.opcodeIndex = _dequantize_code(model)
-    operator.inputs = np.array([number], np.int32)
-    operator.outputs = np.array([len(graph.tensors) - 1], np.int32)
-    operators.append(operator)
-    return len(graph.tensors) - 1
+    operator.inputs, operator.outputs = np.array([source], np.int32), np.array([target], np.int32)
+    return operator
 
 
 def _dequantize_code(model: Any) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from penjing.compression.model_tree import check_patterns, matches, walk_layers
-from penjing.compression.quantization.channel_grid import ROUNDED_LAYERS
-from penjing.compression.settings.quantization import QuantizeSettings
+from penjing.compression.quantization.channel_grid import ROUNDED_LAYERS, is_depthwise
+from penjing.compression.settings.quantization import INTEGER_MODES, QuantizeSettings
 from penjing.errors import ModelError
+from penjing.export.weights import pays_off
 
 _USUAL = {
     "int8": "int8",
@@ -32,6 +34,8 @@ class LayerPlan:
     """'float', 'float16', 'int16x8', 'int8' or 'int4'."""
     pattern: str | None
     """What it fits; None where it follows the mode."""
+    too_small: bool = False
+    """Whether it stays in float32 because its scales would take more bytes than the fewer bits save."""
 
     @property
     def weight_bits(self) -> int | None:
@@ -59,8 +63,18 @@ def plan_layers(model: keras.Model, settings: QuantizeSettings) -> dict[str, Lay
                     hint="give it 'int8' or 'float'",
                 )
             precision = "int8"
-        plan[path] = LayerPlan(layer=layer, precision=precision, pattern=pattern)
+        small = _is_too_small(layer, precision, settings.mode)
+        plan[path] = LayerPlan(layer=layer, precision="float" if small else precision, pattern=pattern, too_small=small)
     return plan
+
+
+def _is_too_small(layer: Any, precision: str, mode: str) -> bool:
+    if mode in INTEGER_MODES or precision == "float" or not isinstance(layer, ROUNDED_LAYERS):
+        return False
+    shape = [int(size) for size in layer.kernel.shape]
+    channels = shape[-1] * shape[-2] if is_depthwise(layer) else shape[-1]
+    bits = _BITS.get(precision, 16)
+    return not pays_off(math.prod(shape), channels, bits, dequantize=mode != "dynamic")
 
 
 def reason(entry: LayerPlan, settings: QuantizeSettings) -> str:
@@ -72,5 +86,7 @@ def reason(entry: LayerPlan, settings: QuantizeSettings) -> str:
         "int8": "int8 weights and activations" if settings.mode in ("int8", "int16x8") else "int8 weights",
         "int4": "int4 weights, int8 activations" if settings.mode == "int8" else "int4 weights",
     }
+    if entry.too_small:
+        return "left in float32: it has too few weights to pay for their scales"
     why = f"fits '{entry.pattern}'" if entry.pattern is not None else f"mode {settings.mode}"
     return f"{words[entry.precision]}: {why}"

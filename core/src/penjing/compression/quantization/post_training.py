@@ -103,10 +103,9 @@ def calibration_inputs(train: Split, examples: int, seed: int) -> Any:
 
 
 def is_layered(settings: QuantizeSettings) -> bool:
-    """Whether the file is told each layer's precision. The converter's own dynamic mode chooses by itself which weights
-    become small, and in which grid, so rounding that was learned or corrected for would be lost on it."""
-    prepared = settings.rounding != "nearest" or settings.bias_correction
-    return bool(settings.layers) or (settings.mode == "dynamic" and prepared)
+    """Whether the file is told each layer's precision. With float activations it always is: weights are prepared for the
+    grid that they come to, and the converter's own dynamic mode chooses by itself which become small."""
+    return bool(settings.layers) or settings.mode in ("dynamic", "weight-only-int8", "weight-only-int4")
 
 
 def _summary(settings: QuantizeSettings, plan: dict[str, LayerPlan], available: int) -> str:

@@ -1,0 +1,160 @@
+"""The technique `quantize` in a recipe: settings, explanation, promises of earlier steps, and the run's file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import penjing
+from penjing.compression.quantization.post_training import explain
+from penjing.compression.settings.quantization import QuantizeSettings
+from penjing.errors import CheckFailedError, ModelError, RecipeError
+from penjing.measure.file_graph import FileGraph
+from penjing.recipe import Recipe
+from penjing.runtime import LiteRTModel
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "techniques" / "quantize.md"
+
+
+def compress(model: Path, data: Path, output: Path, steps: str):
+    return penjing.compress(model, recipe=Recipe.from_toml(steps), data=data, output=output)
+
+
+def test_everything_at_once_keeps_the_zeros_of_pruning_and_the_answers(
+    toy_model: Path, toy_data: Path, toy_arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    result = compress(
+        toy_model,
+        toy_data,
+        tmp_path / "run",
+        """
+        [[steps]]
+        technique = "prune-weights"
+        sparsity = 0.5
+        epochs = 0
+        [[steps]]
+        technique = "quantize"
+        mode = "int8"
+        calibration = "percentile"
+        equalize = true
+        rounding = "adaround"
+        rounding_updates = 100
+        bias_correction = true
+        compact_biases = true
+        calibration_examples = 64
+        layers = { "hidden" = "int4", "quarter" = "int16x8" }
+        """,
+    )
+    content = (result.bundle / "model.tflite").read_bytes()
+    by_shape = {t.shape: t for t in FileGraph.from_bytes(content).constants()}
+    assert by_shape[(40, 192)].dtype == "int4"
+    assert (by_shape[(40, 192)].values == 0).mean() > 0.4
+    assert by_shape[(4, 40)].dtype == "int8"
+    assert LiteRTModel(content).outputs[0].dtype == "int16"
+    reference = keras.models.load_model(toy_model, compile=False).predict(toy_arrays["x"], verbose=0)
+    outputs = LiteRTModel(content).predict(toy_arrays["x"])
+    assert np.mean(outputs.argmax(1) == reference.argmax(1)) > 0.9
+
+
+def test_a_step_says_what_it_did_to_each_layer(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
+    import json
+
+    compress(
+        toy_model,
+        toy_data,
+        tmp_path / "run",
+        """
+        [[steps]]
+        technique = "quantize"
+        mode = "weight-only-int4"
+        equalize = true
+        bias_correction = true
+        layers = { "quarter" = "float" }
+        """,
+    )
+    outcome = json.loads((tmp_path / "run/steps/01-quantize/outcome.json").read_text())
+    said = {entry["layer"]: entry["change"] for entry in outcome["layers"]}
+    assert said["quarter"].startswith("left in float32: fits 'quarter'")
+    assert said["hidden"].startswith("int4 weights: mode weight-only-int4")
+    assert "equalized with 'depthwise'" in said["stem"]
+    assert re.search(r"mean output error \S+ -> \S+", said["hidden"])
+    assert "bias corrected" not in said["quarter"]
+    assert outcome["summary"].startswith("int4 weights, float32 arithmetic, 1 layers float, equalized")
+
+
+def test_a_file_that_grows_is_refused_in_every_mode(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(2, name="b")])
+    model.save(tmp_path / "tiny.keras")
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=generator.normal(size=(80, 2)).astype("float32"), y=generator.integers(0, 2, 80))
+    for mode in ("int8", "int16x8"):
+        with pytest.raises(CheckFailedError, match="made the file larger"):
+            compress(
+                tmp_path / "tiny.keras",
+                tmp_path / "data.npz",
+                tmp_path / mode,
+                f'[[steps]]\ntechnique = "quantize"\nmode = "{mode}"\n',
+            )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "dynamic", "layers": {"a": "int16x8"}}, "mode dynamic has no int16x8 layers"),
+        ({"mode": "int16x8", "layers": {"a": "int4"}}, "mode int16x8 has no int4 layers"),
+        ({"mode": "dynamic", "compact_biases": True}, "compact_biases is about int8 and int16x8"),
+        ({"mode": "float16", "rounding": "adaround"}, "not float16"),
+        ({"replace_relu6": True}, "replace_relu6 is a part of equalize"),
+        ({"layers": {"a": "int3"}}, "Input should be"),
+        ({"percentile": 30}, "greater than 50"),
+        ({"calibration_examples": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused_before_anything_runs(settings: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        QuantizeSettings(**settings)
+
+
+def test_a_pattern_in_a_recipe_that_fits_no_layer_is_refused(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
+    steps = '[[steps]]\ntechnique = "quantize"\nlayers = { "hiden" = "float" }\n'
+    with pytest.raises(ModelError, match="no layer fits 'hiden'"):
+        compress(toy_model, toy_data, tmp_path / "run", steps)
+
+
+def test_explain_gives_each_layers_precision_and_reason(toy_model: Path) -> None:
+    model = keras.models.load_model(toy_model, compile=False)
+    settings = QuantizeSettings(layers={"hid*": "int4", "quarter": "float"}, equalize=True)
+    said = {change.layer: change.change for change in explain(model, settings)}
+    assert said["hidden"].startswith("int4 weights, int8 activations: fits 'hid*' (7,720 parameters)")
+    assert said["quarter"].startswith("left in float32: fits 'quarter'")
+    assert said["stem"].startswith("int8 weights and activations: mode int8")
+    assert said["stem"].endswith("equalized with 'depthwise'")
+    with pytest.raises(ModelError, match="no layer fits"):
+        explain(model, QuantizeSettings(layers={"nothing": "float"}))
+
+
+def test_the_pages_recipes_are_valid_and_every_setting_is_on_it(run_penjing, toy_model: Path, tmp_path: Path) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    recipes = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(recipes) >= 2
+    for recipe in recipes:
+        for step in Recipe.from_toml(recipe).steps:
+            QuantizeSettings(**step.settings)
+    for name in QuantizeSettings.model_fields:
+        assert f"`{name}`" in text, name
+    (tmp_path / "recipe.toml").write_text(recipes[0].replace("head", "quarter"))
+    done = run_penjing("explain", toy_model, "--recipe", tmp_path / "recipe.toml")
+    assert done.returncode == 0, done.stderr
+    assert "quarter" in done.stdout
+
+
+def test_a_mistyped_precision_in_a_recipe_names_its_line(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
+    steps = '[[steps]]\ntechnique = "quantize"\nlayers = { "hidden" = "int5" }\n'
+    with pytest.raises(RecipeError) as caught:
+        compress(toy_model, toy_data, tmp_path / "run", steps)
+    assert "int5" in str(caught.value)
