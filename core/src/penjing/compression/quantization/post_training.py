@@ -103,7 +103,7 @@ def calibration_inputs(train: Split, examples: int, seed: int) -> Any:
 
 
 def is_layered(settings: QuantizeSettings) -> bool:
-    """Whether the file is told each layer's precision. With float activations it always is: weights are prepared for the
+    """Whether the file is told the precision of each layer. Always with float activations: weights are prepared for the
     grid that they come to, and the converter's own dynamic mode chooses by itself which become small."""
     return bool(settings.layers) or settings.mode in ("dynamic", "weight-only-int8", "weight-only-int4")
 
