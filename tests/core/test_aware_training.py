@@ -42,10 +42,11 @@ def with_random_norms(model: Any, seed: int = 0) -> Any:
 def quantized(model: Any, n: int = INPUTS, **options: Any) -> tuple[Any, bytes, Any]:
     """The model with simulated quantization, calibrated on random inputs; its file; the inputs."""
     from penjing.compression.quantization.aware_training import calibrate
-    from penjing.compression.quantization.rebuild import Rebuilder, Simulation
+    from penjing.compression.quantization.graph_walk import Simulation
+    from penjing.compression.quantization.rebuild import rebuild
     from penjing.export.litert import to_litert
 
-    made = Rebuilder(Simulation(**options)).rebuild(with_random_norms(model))
+    made, _ = rebuild(with_random_norms(model), Simulation(**options))
     generator = np.random.default_rng(1)
     arrays = {t.name: generator.normal(size=(n, *t.shape[1:])).astype("float32") for t in model.inputs}
     x = arrays if len(arrays) > 1 else next(iter(arrays.values()))
@@ -187,6 +188,30 @@ def test_nested_shared_and_several_inputs_answer_the_same_as_their_file() -> Non
     assert set(kernels(made)) == {"backbone/inner_conv", "tail/tail_dense", "shared"} == set(kernels(model))
 
 
+def test_layers_that_are_called_twice_answer_the_same_as_their_file() -> None:
+    import keras
+
+    layers = keras.layers
+    first, second = keras.Input((6, 6, 3), name="first"), keras.Input((6, 6, 3), name="second")
+    chain = [
+        layers.SeparableConv2D(4, 3, name="separable"),
+        layers.BatchNormalization(name="norm"),
+        layers.ReLU(name="relu"),
+        layers.MaxPooling2D(2, name="pool"),
+        layers.GlobalAveragePooling2D(name="mean"),
+        layers.Dense(3, activation="tanh", name="dense"),
+        layers.Activation("sigmoid", name="sigmoid"),
+    ]
+    branches = []
+    for tensor in (first, second):
+        for layer in chain:
+            tensor = layer(tensor)
+        branches.append(tensor)
+    made, content, x = quantized(keras.Model([first, second], layers.Subtract(name="difference")(branches)))
+    assert steps_apart(made, content, x).max() == 0
+    assert len([layer for layer in made.layers if layer.name == "dense"]) == 1
+
+
 # ------------------------------------------------------------------------------------------- what the file consists of
 
 
@@ -201,16 +226,6 @@ def test_weights_of_4_bits_are_packed_and_exceptions_hold() -> None:
     assert set(graph.operator_counts()) == {
         *("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "DEQUANTIZE", "FULLY_CONNECTED", "SOFTMAX")
     }
-
-
-@given(st.lists(st.integers(-8, 7), min_size=1, max_size=9))
-def test_packed_integers_are_read_again(values: list[int]) -> None:
-    from penjing.export.integer_file import pack_int4
-    from penjing.measure.file_graph import Tensor
-
-    packed = pack_int4(np.array(values)).tobytes()
-    tensor = Tensor(index=0, shape=(len(values),), dtype="int4", data=packed, scales=(1.0,), zero_points=(0,))
-    assert tensor.values.tolist() == values
 
 
 def test_a_layer_without_an_integer_form_is_named_and_can_be_left_in_float() -> None:

@@ -15,8 +15,9 @@ import numpy as np
 
 from penjing.compression.model_tree import check_patterns, check_traceable, walk_layers
 from penjing.compression.quantization.folding import QuantizedKernel
+from penjing.compression.quantization.graph_walk import Simulation
 from penjing.compression.quantization.ranges import Range, calibrating
-from penjing.compression.quantization.rebuild import Rebuilder, Simulation
+from penjing.compression.quantization.rebuild import rebuild
 from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings
 from penjing.contract import ExportSettings, LayerChange, Preview, StepContext, StepOutcome
 from penjing.errors import DataError, ModelError
@@ -63,8 +64,7 @@ def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> Step
             f"{settings.weight_bits}-bit weights, {settings.activation_bits}-bit activations, "
             f"{settings.ranges} ranges: validation {context.metric.name} {before:.4f} -> {after:.4f}; "
             f"the file ({kernels} kernels) equals the model on {int(figures['equal_inputs']):,} of {len(steps):,} "
-            f"validation inputs, "
-            f"largest difference {figures['largest_difference_steps']:g} steps"
+            f"validation inputs, largest difference {figures['largest_difference_steps']:g} steps"
         ),
         layers=tuple(changes),
         figures=figures,
@@ -89,7 +89,8 @@ def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tu
                 where=f"layer '{path}'",
                 hint="train it further with the step 'finetune' or 'distill'",
             )
-    rebuilder = Rebuilder(
+    made, changes = rebuild(
+        model,
         Simulation(
             weight_bits=settings.weight_bits,
             activation_bits=settings.activation_bits,
@@ -99,16 +100,15 @@ def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tu
             observes=settings.freeze_after > 0,
             exclude=settings.exclude,
             keep_8_bits=settings.keep_8_bits,
-        )
+        ),
     )
-    made = rebuilder.rebuild(model)
     if not any(isinstance(layer, QuantizedKernel) for _, layer in walk_layers(made)):
         raise ModelError(
             "no layer of the model is quantized",
             why="it has no Dense or convolution, or 'exclude' fits all of them",
             hint="check 'exclude', or leave the step out",
         )
-    return made, rebuilder.changes
+    return made, changes
 
 
 def calibrate(model: keras.Model, x: Any, examples: int, seed: int) -> None:

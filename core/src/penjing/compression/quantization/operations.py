@@ -13,7 +13,7 @@ from penjing.compression.quantization import arithmetic, softmax
 from penjing.compression.quantization.folding import ACTIVATIONS
 from penjing.compression.quantization.ranges import Range, is_calibrating
 from penjing.export import recording
-from penjing.export.integer_file import constant_grid
+from penjing.export.integer_graph import constant_grid
 
 _register = keras.saving.register_keras_serializable(package="penjing")
 

@@ -1,0 +1,182 @@
+"""The walk over a functional graph: nodes in order, the tensors of the new graph, and who reads what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from penjing.compression.model_tree import matches
+from penjing.compression.quantization.ranges import FIXED_8, FIXED_16, Range
+from penjing.contract import LayerChange
+from penjing.errors import ModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """What is simulated, and where not."""
+
+    weight_bits: int = 8
+    activation_bits: int = 8
+    ranges: str = "moving-average"
+    momentum: float = 0.99
+    batch_statistics: bool = True
+    observes: bool = True
+    exclude: Sequence[str] = ()
+    """Patterns of layers that stay in float."""
+    keep_8_bits: Sequence[str] = ()
+    """Patterns of layers whose weights keep 8 bits."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A tensor of the new graph."""
+
+    tensor: Any
+    grid: Any = None
+    """Its grid; None where it holds real numbers."""
+
+
+@dataclass
+class Work:
+    """What the graphs of one rebuilding share."""
+
+    simulation: Simulation
+    changes: list[LayerChange] = field(default_factory=list)
+    """What became of each layer."""
+    made: dict[int, Any] = field(default_factory=dict)
+    """New layers by identity of the old, for layers that are called more than once."""
+    names: set[str] = field(default_factory=set)
+
+
+class Walk:
+    """One functional model, the outermost or a nested one, and how far its new graph has come."""
+
+    def __init__(self, model: Any, work: Work, prefix: str) -> None:
+        functional = model._functional if isinstance(model, keras.Sequential) else model
+        if not hasattr(functional, "_nodes_by_depth"):
+            raise ModelError(
+                f"the model '{model.name}' ({type(model).__name__}) cannot be looked into",
+                where=f"layer '{prefix.rstrip('/') or model.name}'",
+                why="a subclassed model does not say how its layers are connected",
+                hint="build it with the functional API, or put it under 'exclude'",
+            )
+        self.work = work
+        self.simulation = work.simulation
+        self.prefix = prefix
+        self.inputs = list(functional.inputs)
+        self.outputs = list(functional.outputs)
+        self.nodes = [
+            node
+            for depth in sorted(functional._nodes_by_depth, reverse=True)
+            for node in functional._nodes_by_depth[depth]
+            if not node.is_input
+        ]
+        self.consumers: dict[int, list[Any]] = {}
+        for node in self.nodes:
+            for tensor in node.input_tensors:
+                self.consumers.setdefault(id(tensor), []).append(node)
+        self.calls: dict[int, int] = {}
+        for node in self.nodes:
+            self.calls[id(node.operation)] = self.calls.get(id(node.operation), 0) + 1
+        self.flows: dict[int, Flow] = {}
+        self.done: set[int] = set()
+        self.given: set[str] = set()
+        self.outermost = False
+        work.names.update(node.operation.name for node in self.nodes)
+
+    def run(self, inputs: Sequence[Flow], outermost: bool = False) -> list[Flow]:
+        """Call the new layers one after the other; the flows of the outputs."""
+        self.outermost = outermost
+        for tensor, flow in zip(self.inputs, inputs, strict=True):
+            self.flows[id(tensor)] = flow
+            readers = self.consumers.get(id(tensor), [])
+            in_float = readers and all(self.excluded(node.operation) for node in readers)
+            if flow.grid is None and "float" in str(tensor.dtype) and not in_float and outermost:
+                self.flows[id(tensor)] = self.on_grid(flow, input_name(tensor))
+        for node in self.nodes:
+            if id(node) not in self.done:
+                self.node(node)
+        return [self.flows[id(tensor)] for tensor in self.outputs]
+
+    def node(self, node: Any) -> None:
+        """Call the new form of a node's layer."""
+        raise NotImplementedError
+
+    def excluded(self, operation: Any) -> bool:
+        """Whether an operation stays in float."""
+        return matches(f"{self.prefix}{operation.name}", self.simulation.exclude)
+
+    def tell(self, operation: Any, change: str) -> None:
+        """Note what becomes of an operation."""
+        self.work.changes.append(LayerChange(layer=f"{self.prefix}{operation.name}", change=change))
+
+    def give(self, node: Any, flow: Flow) -> None:
+        """Set the flow of a node's output."""
+        self.flows[id(node.outputs[0])] = flow
+
+    def flow(self, node: Any) -> Flow:
+        """The first input of a node, on a grid."""
+        return self.on_grid(self.flows[id(node.input_tensors[0])], node.operation.name, node.input_tensors[0])
+
+    def flows_of(self, node: Any) -> list[Flow]:
+        """The inputs of a node, each on a grid."""
+        return [self.on_grid(self.flows[id(t)], node.operation.name, t) for t in node.input_tensors]
+
+    def on_grid(self, flow: Flow, name: str, tensor: Any = None) -> Flow:
+        """A flow on a grid: itself, or put there by a `Range` of its own."""
+        if flow.grid is not None:
+            return flow
+        layer = Range(**self.range_of("linear"), name=self.unused(f"{name}_range"))
+        made = Flow(*layer(flow.tensor))
+        if tensor is not None:
+            self.flows[id(tensor)] = made
+        return made
+
+    def name_for(self, operation: Any) -> str:
+        """The name of an operation's new layer: the same, but for the second call of a layer without weights."""
+        if operation.name in self.given:
+            return self.unused(operation.name)
+        self.given.add(operation.name)
+        return str(operation.name)
+
+    def unused(self, name: str) -> str:
+        """A name that no layer has yet, remembered as taken."""
+        number, chosen = 1, name
+        while chosen in self.work.names:
+            number += 1
+            chosen = f"{name}_{number}"
+        self.work.names.add(chosen)
+        return chosen
+
+    def range_of(self, activation: str, last: bool = False) -> dict[str, Any]:
+        """Arguments of the range of an output."""
+        simulation = self.simulation
+        fixed = (FIXED_16 if simulation.activation_bits == 16 else FIXED_8).get(activation)
+        return {
+            "bits": simulation.activation_bits,
+            "kind": simulation.ranges,
+            "momentum": simulation.momentum,
+            "fixed": fixed,
+            "positive": activation in ("relu", "relu6"),
+            "rounds_in_training": not (last and fixed is not None),
+            "observes": simulation.observes,
+        }
+
+    def is_output(self, tensor: Any) -> bool:
+        """Whether the graph emits a tensor."""
+        return any(tensor is output for output in self.outputs)
+
+    def sole_reader(self, tensor: Any) -> Any | None:
+        """The node that alone reads a tensor; None where there are others, or it stays in float."""
+        readers = self.consumers.get(id(tensor), [])
+        if len(readers) != 1 or self.is_output(tensor) or self.excluded(readers[0].operation):
+            return None
+        return readers[0]
+
+
+def input_name(tensor: Any) -> str:
+    """The name of the input layer of a tensor."""
+    return str(tensor._keras_history.operation.name)

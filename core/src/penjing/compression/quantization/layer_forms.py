@@ -1,0 +1,266 @@
+"""The form with simulated quantization of each kind of layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from penjing.compression.model_tree import matches
+from penjing.compression.quantization import counterparts, coverage
+from penjing.compression.quantization.coverage import Step
+from penjing.compression.quantization.graph_walk import Flow, Walk
+from penjing.compression.quantization.operations import (
+    QuantizedActivation,
+    QuantizedArithmetic,
+    QuantizedAveragePooling,
+    QuantizedJoin,
+    QuantizedMean,
+)
+
+
+class LayerForms(Walk):
+    """A walk that knows what to make of each kind of layer; the kinds are those of `coverage.kind_of`."""
+
+    def on_identity(self, node: Any) -> None:
+        """Dropout and the like."""
+        self.as_it_is(node, keep_grid=True)
+
+    def on_keep(self, node: Any) -> None:
+        """An operator that only moves or chooses values."""
+        self.flow(node)
+        self.tell(node.operation, "moves values: keeps the grid of its input")
+        self.as_it_is(node, keep_grid=True)
+
+    def on_real(self, node: Any) -> None:
+        """A layer without an integer form that need not be asked for."""
+        self.tell(node.operation, f"left alone: {type(node.operation).__name__} computes in float32")
+        self.as_it_is(node, keep_grid=False)
+
+    def as_it_is(self, node: Any, keep_grid: bool) -> None:
+        """The same layer or operation on the new tensors."""
+        layer = counterparts.copy_of(node.operation, self.work.made)
+        fresh = {id(t): self.flows[id(t)].tensor for t in node.input_tensors}
+        args, kwargs = keras.tree.map_structure(
+            lambda value: fresh.get(id(value), value) if isinstance(value, keras.KerasTensor) else value,
+            (list(node.arguments.args), dict(node.arguments.kwargs)),
+        )
+        results = keras.tree.flatten(layer(*args, **kwargs))
+        counterparts.copy_weights(node.operation, layer)
+        grid = self.flows[id(node.input_tensors[0])].grid if keep_grid else None
+        for tensor, result in zip(node.outputs, results, strict=True):
+            self.flows[id(tensor)] = Flow(result, grid)
+
+    def on_kernel(self, node: Any) -> None:
+        """A layer with a kernel, with what follows it."""
+        layer = node.operation
+        shared = self.calls[id(layer)] > 1
+        end, norm = node, None
+        activation = coverage.activation_of(layer)
+        if activation == "linear" and not shared:
+            after = self.sole_reader(end.outputs[0])
+            if (
+                after is not None
+                and coverage.folds(after.operation, end.outputs[0])
+                and self.calls[id(after.operation)] == 1
+            ):
+                norm, end = after.operation, after
+                self.done.add(id(after))
+                self.tell(norm, f"folded into '{self.prefix}{layer.name}'")
+        end, fused, rest = self.take_up(layer, end, activation)
+        self.kernel_step(node, end, layer, norm, fused, rest)
+
+    def take_up(self, layer: Any, end: Any, activation: str) -> tuple[Any, str, str]:
+        """The ReLU after a node, which the operator computes itself: (last node, fused, activation that is left)."""
+        if activation in ("relu", "relu6"):
+            return end, activation, "linear"
+        if activation != "linear":
+            return end, "linear", activation
+        after = self.sole_reader(end.outputs[0])
+        if after is not None and coverage.kind_of(after.operation) == "activation":
+            name, _ = coverage.activation_and_options(after.operation)
+            if name in ("relu", "relu6"):
+                self.done.add(id(after))
+                self.tell(after.operation, f"computed by '{self.prefix}{layer.name}'")
+                return after, name, "linear"
+        return end, "linear", "linear"
+
+    def kernel_step(self, node: Any, end: Any, layer: Any, norm: Any, fused: str, rest: str) -> None:
+        """Call the quantized layer, and an activation that is an operator of its own."""
+        flow = self.flow(node)
+        bits = self.bits_of(layer)
+        new = self.work.made.get(id(layer))
+        if new is None:
+            new = counterparts.quantized_kernel(layer, norm, self.quantization(bits, norm, fused))
+            self.work.made[id(layer)] = new
+            result = Flow(*new(flow.tensor, flow.grid))
+            counterparts.fill_kernel(new, layer, norm)
+            extra = f", {type(norm).__name__} '{norm.name}' folded in" if norm is not None else ""
+            extra += f", {fused} fused" if fused != "linear" else ""
+            self.tell(layer, f"{bits}-bit weights, {self.simulation.activation_bits}-bit output{extra}")
+        else:
+            result = Flow(*new(flow.tensor, flow.grid))
+        if rest != "linear":
+            result = self.activate(result, rest, {}, self.unused(f"{layer.name}_{rest}"), self.last(end.outputs[0]))
+        self.give(end, result)
+
+    def bits_of(self, layer: Any) -> int:
+        """The bits of a layer's weights."""
+        return 8 if matches(f"{self.prefix}{layer.name}", self.simulation.keep_8_bits) else self.simulation.weight_bits
+
+    def quantization(self, bits: int, norm: Any, fused: str) -> dict[str, Any]:
+        """The arguments of a `QuantizedKernel`."""
+        return {
+            "weight_bits": bits,
+            "learned": self.simulation.ranges == "learned",
+            "fused": fused,
+            "norm": counterparts.norm_config(norm),
+            "batch_statistics": self.simulation.batch_statistics,
+            "range": self.range_of(fused),
+        }
+
+    def on_separable(self, node: Any) -> None:
+        """A depthwise and a pointwise convolution, each with a grid of its own behind it."""
+        layer, norm, end = node.operation, None, node
+        activation = coverage.activation_of(layer)
+        after = self.sole_reader(node.outputs[0]) if self.calls[id(layer)] == 1 else None
+        if activation == "linear" and after is not None and coverage.folds(after.operation, node.outputs[0]):
+            norm, end = after.operation, after
+            self.done.add(id(after))
+            self.tell(norm, f"folded into '{self.prefix}{layer.name}'")
+        fused, rest = "linear", activation
+        if self.calls[id(layer)] == 1:
+            end, fused, rest = self.take_up(layer, end, activation)
+        flow = self.flow(node)
+        made = self.work.made.get(id(layer))
+        if made is None:
+            depthwise, pointwise = counterparts.split_separable(layer)
+            bits = self.bits_of(layer)
+            first = counterparts.quantized_kernel(depthwise, None, self.quantization(bits, None, "linear"))
+            second = counterparts.quantized_kernel(pointwise, norm, self.quantization(bits, norm, fused))
+            result = Flow(*second(*first(flow.tensor, flow.grid)))
+            counterparts.fill_kernel(first, depthwise, None)
+            counterparts.fill_kernel(second, pointwise, norm)
+            self.work.made[id(layer)] = (first, second)
+            self.tell(layer, f"split into '{first.name}' and '{second.name}', {bits}-bit weights")
+        else:
+            first, second = made
+            result = Flow(*second(*first(flow.tensor, flow.grid)))
+        if rest != "linear":
+            result = self.activate(result, rest, {}, self.unused(f"{layer.name}_{rest}"), self.last(end.outputs[0]))
+        self.give(end, result)
+
+    def on_scale(self, node: Any) -> None:
+        """BatchNormalization, Rescaling or Normalization that no kernel takes up."""
+        layer = node.operation
+        end, fused, _ = self.take_up(layer, node, "linear")
+        flow = self.flow(node)
+        norm = layer if isinstance(layer, keras.layers.BatchNormalization) else None
+        new = self.work.made.get(id(layer))
+        if new is None:
+            new = counterparts.scale_layer(layer, norm, self.quantization(8, norm, fused))
+            self.work.made[id(layer)] = new
+            result = Flow(*new(flow.tensor, flow.grid))
+            counterparts.fill_scale(new, layer)
+        else:
+            result = Flow(*new(flow.tensor, flow.grid))
+        self.tell(layer, "a factor and an offset per channel, in integers")
+        self.give(end, result)
+
+    def on_activation(self, node: Any) -> None:
+        """An activation that no operator took up."""
+        name, options = coverage.activation_and_options(node.operation)
+        if name == "linear":
+            return self.give(node, self.flows[id(node.input_tensors[0])])
+        result = self.activate(
+            self.flow(node), name, options, self.name_for(node.operation), self.last(node.outputs[0])
+        )
+        self.tell(node.operation, f"{name}, {self.simulation.activation_bits}-bit output")
+        return self.give(node, result)
+
+    def last(self, tensor: Any) -> bool:
+        """Whether a tensor is what the outermost model emits."""
+        return self.outermost and self.is_output(tensor)
+
+    def activate(self, flow: Flow, name: str, options: dict[str, Any], layer_name: str, last: bool) -> Flow:
+        """Call an activation."""
+        if name in ("silu", "swish"):
+            # The file holds it as a LOGISTIC and a MUL, each with a grid.
+            gate = self.activate(flow, "sigmoid", {}, self.unused(f"{layer_name}_gate"), False)
+            return self.combine("multiply", [flow, gate], "linear", layer_name)
+        layer = QuantizedActivation(
+            activation_name=name, options=options, range=self.range_of(name, last), name=layer_name
+        )
+        return Flow(*layer(flow.tensor, flow.grid))
+
+    def combine(self, operation: str, flows: Sequence[Flow], fused: str, name: str) -> Flow:
+        """Call a sum, difference or product of two tensors."""
+        layer = QuantizedArithmetic(operation=operation, fused=fused, range=self.range_of(fused), name=name)
+        return Flow(*layer([flow.tensor for flow in flows], [flow.grid for flow in flows]))
+
+    def on_arithmetic(self, node: Any) -> None:
+        """Add, Subtract, Multiply, Average; sums and products with a constant."""
+        step: Step = coverage.arithmetic_of(node)
+        end, fused, _ = self.take_up(node.operation, node, "linear")
+        self.tell(node.operation, f"{step.operation}, {self.simulation.activation_bits}-bit output")
+        if step.constant is not None:
+            flow = self.flow(node)
+            layer = QuantizedArithmetic(
+                operation=step.operation,
+                fused=fused,
+                constant=step.constant,
+                range=self.range_of(fused),
+                name=self.name_for(node.operation),
+            )
+            return self.give(end, Flow(*layer(flow.tensor, flow.grid)))
+        flows = self.flows_of(node)
+        result = flows[0]
+        for number, other in enumerate(flows[1:], start=1):
+            last = number + 1 == len(flows) and step.factor is None
+            name = self.name_for(node.operation) if last else self.unused(f"{node.operation.name}_{number}")
+            result = self.combine(step.operation, [result, other], fused if last else "linear", name)
+        if step.factor is not None:
+            layer = QuantizedArithmetic(
+                operation="multiply",
+                fused=fused,
+                constant=step.factor,
+                range=self.range_of(fused),
+                name=self.name_for(node.operation),
+            )
+            result = Flow(*layer(result.tensor, result.grid))
+        return self.give(end, result)
+
+    def on_join(self, node: Any) -> None:
+        """Concatenate, Maximum, Minimum."""
+        operation, axis = coverage.join_of(node)
+        layer = QuantizedJoin(
+            operation=operation, axis=axis, range=self.range_of("linear"), name=self.name_for(node.operation)
+        )
+        flows = self.flows_of(node)
+        self.tell(node.operation, f"{operation}: all inputs brought to one grid")
+        self.give(node, Flow(*layer([flow.tensor for flow in flows], [flow.grid for flow in flows])))
+
+    def on_mean(self, node: Any) -> None:
+        """Global average pooling."""
+        flow = self.flow(node)
+        axes = tuple(range(1, len(flow.tensor.shape) - 1))
+        keepdims = bool(getattr(node.operation, "keepdims", False))
+        layer = QuantizedMean(
+            axes=axes, keepdims=keepdims, range=self.range_of("linear"), name=self.name_for(node.operation)
+        )
+        self.tell(node.operation, f"mean, {self.simulation.activation_bits}-bit output")
+        self.give(node, Flow(*layer(flow.tensor, flow.grid)))
+
+    def on_average(self, node: Any) -> None:
+        """Average pooling."""
+        flow, old = self.flow(node), node.operation
+        layer = QuantizedAveragePooling(
+            pool_size=old.pool_size,
+            strides=old.strides,
+            padding=old.padding,
+            bits=self.simulation.activation_bits,
+            name=self.name_for(old),
+        )
+        self.tell(old, "averages on the grid of its input")
+        self.give(node, Flow(*layer(flow.tensor, flow.grid)))
