@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penjing.contract import Split, Splits
-from penjing_fraud_detection.alert_metrics import at_budget, by_day, card_precision, recall_by_kind
+from penjing_fraud_detection.alert_metrics import (
+    at_budget,
+    by_day,
+    card_precision,
+    precision_at_recall,
+    recall_by_kind,
+)
 from penjing_fraud_detection.alerts import daily_alerts
 from penjing_fraud_detection.metrics import auc, average_precision, calibration
+from penjing_fraud_detection.plots import report_section
 
 scored = st.lists(st.tuples(st.booleans(), st.integers(-6, 6)), min_size=2, max_size=60)
 
@@ -51,6 +58,7 @@ def split_of(day: np.ndarray, card: np.ndarray, fraud: np.ndarray, amount: np.nd
         groups=np.char.add("card ", card.astype(str)),
         slices={
             "day": day.astype("datetime64[D]").astype(str),
+            "card number": card.astype(str),
             "kind of fraud": np.where(fraud > 0, np.where(amount > 50, "large amount", "leaked card"), "none"),
         },
         raw=amount[:, None],
@@ -92,7 +100,8 @@ def test_card_precision_is_the_handbooks(weeks: tuple[Split, np.ndarray]) -> Non
 def test_every_day_has_its_figures(weeks: tuple[Split, np.ndarray]) -> None:
     split, score = weeks
     found = by_day(lambda x: score[:, None], split, splits_of(split))
-    assert found["1970-01-01 frauds"] == (split.y[split.slices["day"] == "1970-01-01"]).sum()
+    first = split.slices["day"] == "1970-01-01"
+    assert found["1970-01-01 average_precision"] == average_precision(split.y[first], score[first])
     mean = np.mean([value for name, value in found.items() if name.endswith("card_precision")])
     assert mean == pytest.approx(card_precision(lambda x: score[:, None], split, splits_of(split)))
 
@@ -133,3 +142,26 @@ def test_a_card_is_alerted_once_a_day_with_its_highest_score() -> None:
 def test_a_threshold_leaves_alerts_out() -> None:
     day, card = np.zeros(3, int), np.arange(3)
     assert daily_alerts(day, card, np.array([0.1, 0.9, 0.5]), threshold=0.5).rows.tolist() == [1, 2]
+
+
+def test_precision_at_a_recall_is_that_of_the_first_threshold_that_reaches_it() -> None:
+    fraud = np.array([1, 0, 1, 0, 0, 1, 0, 1, 1, 0])
+    score = -np.arange(10.0)
+    found = precision_at_recall(fraud, score[:, None])
+    assert found["20 %"] == 1.0  # one of five
+    assert found["40 %"] == pytest.approx(2 / 3)
+    assert found["60 %"] == pytest.approx(3 / 6)
+
+
+def test_the_report_draws_each_model_once_in_both_drawings() -> None:
+    figures = {
+        "metrics": {
+            "precision_at_recall[10 %]": 0.9,
+            "precision_at_recall[20 %]": 0.5,
+            "by_day[2018-08-08 card_precision]": 0.3,
+        }
+    }
+    section = report_section({"reference": figures, "compressed": figures, "baseline": None})
+    assert section.html.count("<svg") == 2
+    assert section.html.count("<polyline") == 4
+    assert "08-08" in section.html

@@ -1,6 +1,6 @@
 """What a team with a fixed number of alerts a day finds: cards, transactions, money; day by day.
 
-Each takes `(predict, split, splits)`. A split's day and kind of fraud are among its slices, its cards are its groups,
+Each takes `(predict, split, splits)`. A split's day and kind of fraud are among its slices, its cards likewise,
 and its amounts stand among its features.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from penjing.contract import Split, Splits
 from penjing_fraud_detection.alerts import BUDGET, daily_alerts, defrauded
-from penjing_fraud_detection.metrics import auc, average_precision
+from penjing_fraud_detection.metrics import average_precision
 
 Predict = Callable[[Any], np.ndarray]
 RESAMPLES = 2_000
@@ -38,26 +38,20 @@ def at_budget(predict: Predict, split: Split, splits: Splits) -> dict[str, float
     """
     score = _scores(predict, split)
     day, cards, precisions = _by_day(split, score)
-    fraud = np.asarray(split.y).reshape(-1)
-    alerts = daily_alerts(day, cards, score, fraud)
-    hit = defrauded(day, cards, fraud, alerts)
-    pairs = {(int(d), int(c)) for d, c, h in zip(alerts.days, cards[alerts.rows], hit, strict=True) if h}
-    blocked_from = {card: first for first, card in sorted(pairs, reverse=True)}
-    frauds = np.flatnonzero(fraud > 0)
-    open_frauds = [row for row in frauds if int(day[row]) <= blocked_from.get(int(cards[row]), int(day[row]))]
-    caught = [(int(day[row]), int(cards[row])) in pairs for row in open_frauds]
+    found = _Found(day, cards, split, score)
+    alerts, frauds, open_frauds, caught = found.alerts, found.frauds, found.open_frauds, found.caught
     every_amount = np.asarray(split.raw)[:, _amount_column(splits)]
-    amount = every_amount[np.array(open_frauds, np.int64)]
+    amount = every_amount[open_frauds]
     days = len(precisions)
     resampled = np.random.default_rng(0).choice(precisions, (RESAMPLES, days)).mean(axis=1)
     cards_open = {(int(day[row]), int(cards[row])) for row in open_frauds}
-    missed = float(amount[~np.array(caught, bool)].sum()) if len(amount) else 0.0
+    missed = float(amount[~caught].sum())
     return {
         "card_precision_low": float(np.quantile(resampled, 0.025)),
         "card_precision_high": float(np.quantile(resampled, 0.975)),
         "alerts_a_day": len(alerts.rows) / days,
-        "card_recall": len(pairs) / len(cards_open) if cards_open else float("nan"),
-        "transaction_recall": float(np.mean(np.isin(open_frauds, alerts.rows))) if open_frauds else float("nan"),
+        "card_recall": len(found.pairs) / len(cards_open) if cards_open else float("nan"),
+        "transaction_recall": float(np.mean(np.isin(open_frauds, alerts.rows))) if len(open_frauds) else float("nan"),
         "amount_recall": 1 - missed / float(amount.sum()) if len(amount) and amount.sum() else float("nan"),
         "cost_a_day": (missed + COST_OF_AN_ALERT * len(alerts.rows)) / days,
         "cost_a_day_without": float(every_amount[frauds].sum()) / days,
@@ -65,7 +59,7 @@ def at_budget(predict: Predict, split: Split, splits: Splits) -> dict[str, float
 
 
 def by_day(predict: Predict, split: Split, splits: Splits) -> dict[str, float]:
-    """Average precision, AUC and card precision of each day of the test, as a team would have met them."""
+    """Average precision and card precision of each day of the test, as a team would have met them."""
     score = _scores(predict, split)
     day, _, precisions = _by_day(split, score)
     fraud = np.asarray(split.y).reshape(-1)
@@ -74,25 +68,40 @@ def by_day(predict: Predict, split: Split, splits: Splits) -> dict[str, float]:
         rows = day == number
         name = str(np.datetime64(int(number), "D"))
         found[f"{name} average_precision"] = average_precision(fraud[rows], score[rows])
-        found[f"{name} auc"] = auc(fraud[rows], score[rows])
         found[f"{name} card_precision"] = float(precision)
-        found[f"{name} frauds"] = float(fraud[rows].sum())
     return found
 
 
 def recall_by_kind(predict: Predict, split: Split, splits: Splits) -> dict[str, float]:
-    """Share of the frauds of each kind whose card is alerted on that day; kinds are known in simulated data only."""
+    """Share of the frauds of each kind whose card is alerted on that day, or blocked before, which prevents them and
+    leaves them out; kinds are known in simulated data only."""
     kind = np.asarray(split.slices["kind of fraud"])
     if set(kind) <= {"none", "fraud"}:
         return {}
     score = _scores(predict, split)
     day, cards, _ = _by_day(split, score)
-    fraud = np.asarray(split.y).reshape(-1)
-    alerts = daily_alerts(day, cards, score, fraud)
-    alerted = {(int(d), int(c)) for d, c in zip(alerts.days, cards[alerts.rows], strict=True)}
-    frauds = np.flatnonzero(fraud > 0)
-    caught = np.array([(int(day[row]), int(cards[row])) in alerted for row in frauds], bool)
-    return {str(name): float(caught[kind[frauds] == name].mean()) for name in np.unique(kind[frauds])}
+    found = _Found(day, cards, split, score)
+    kinds = kind[found.open_frauds]
+    return {str(name): float(found.caught[kinds == name].mean()) for name in np.unique(kinds)}
+
+
+class _Found:
+    """Which frauds of a part are caught. A card that was caught is blocked from the next day on: what it would have
+    lost then is prevented, and stands in no count."""
+
+    def __init__(self, day: np.ndarray, cards: np.ndarray, split: Split, score: np.ndarray) -> None:
+        fraud = np.asarray(split.y).reshape(-1)
+        self.alerts = daily_alerts(day, cards, score, fraud)
+        hit = defrauded(day, cards, fraud, self.alerts)
+        self.pairs = {
+            (int(d), int(c)) for d, c, h in zip(self.alerts.days, cards[self.alerts.rows], hit, strict=True) if h
+        }
+        """(day, card) that were caught."""
+        blocked_on = {card: caught_on for caught_on, card in sorted(self.pairs, reverse=True)}
+        self.frauds = np.flatnonzero(fraud > 0)
+        still = [int(day[row]) <= blocked_on.get(int(cards[row]), int(day[row])) for row in self.frauds]
+        self.open_frauds = self.frauds[np.array(still, bool)]
+        self.caught = np.array([(int(day[row]), int(cards[row])) in self.pairs for row in self.open_frauds], bool)
 
 
 def _scores(predict: Predict, split: Split) -> np.ndarray:
@@ -102,7 +111,7 @@ def _scores(predict: Predict, split: Split) -> np.ndarray:
 def _by_day(split: Split, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(day of each row, card of each row, card precision of each day)."""
     day = np.asarray(split.slices["day"]).astype("datetime64[D]").astype(np.int64)
-    _, cards = np.unique(np.asarray(split.ids if split.groups is None else split.groups), return_inverse=True)
+    _, cards = np.unique(np.asarray(split.slices.get("card number", split.ids)), return_inverse=True)
     fraud = np.asarray(split.y).reshape(-1)
     alerts = daily_alerts(day, cards, score, fraud)
     hit = defrauded(day, cards, fraud, alerts)
@@ -112,3 +121,14 @@ def _by_day(split: Split, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 def _amount_column(splits: Splits) -> int:
     names = [name.lower() for name in splits.preprocessing["features"]]
     return next((names.index(name) for name in ("tx_amount", "amount", "amt") if name in names), 0)
+
+
+def precision_at_recall(targets: Any, outputs: Any) -> dict[str, float]:
+    """Precision at the threshold that first finds 10, 20, ... 90 % of the frauds."""
+    fraud, score = np.asarray(targets).reshape(-1), np.asarray(outputs).reshape(-1)
+    falling = np.sort(score[fraud > 0])[::-1]
+    found = {}
+    for tenths in range(1, 10):
+        threshold = falling[int(np.ceil(len(falling) * tenths / 10)) - 1]
+        found[f"{10 * tenths} %"] = float(fraud[score >= threshold].mean())
+    return found

@@ -117,7 +117,8 @@ def _splits(history: History, *, source: str, options: Mapping[str, Any], synthe
     borders = np.cumsum([0, *map(len, parts.values())])
     raw = {name: features[borders[i] : borders[i + 1]] for i, name in enumerate(parts)}
     inputs = Inputs.fitted("transactions", feature_names(WINDOWS), raw["train"], WINDOWS, options["delay_days"])
-    card = np.char.add("card ", np.unique(transactions.customer, return_inverse=True)[1].astype(str))
+    _, numbers = np.unique(transactions.customer, return_inverse=True)
+    card = np.char.add("card ", numbers.astype(str))
 
     def part(name: str) -> Split:
         chosen = parts[name]
@@ -130,7 +131,7 @@ def _splits(history: History, *, source: str, options: Mapping[str, Any], synthe
             # A card pays before and after: time is what keeps the parts apart. The validation part names no cards, so
             # that cards in several parts are not taken for a mistake; in the others they are drawn together.
             groups=None if name == "validation" else card[chosen],
-            slices=_slices(taken, raw[name]),
+            slices=_slices(taken, raw[name], numbers[chosen]),
             raw=raw[name],
         )
 
@@ -200,7 +201,7 @@ def _span(start: int, days: int) -> str:
     return f"{_date(start)} to {_date(start + days - 1)}"
 
 
-def _slices(taken: Transactions, raw: np.ndarray) -> dict[str, np.ndarray]:
+def _slices(taken: Transactions, raw: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
     amount = np.array([name for _, name in _AMOUNTS])[np.digitize(taken.amount, [limit for limit, _ in _AMOUNTS])]
     visits = raw[:, feature_names(WINDOWS).index(f"CUSTOMER_ID_NB_TX_{max(WINDOWS)}DAY_WINDOW")]
     assert taken.fraud is not None
@@ -214,4 +215,5 @@ def _slices(taken: Transactions, raw: np.ndarray) -> dict[str, np.ndarray]:
         "card": np.where(visits < 15, "seldom used", np.where(visits < 60, "used", "much used")),
         "day": (taken.time // DAY).astype("datetime64[D]").astype(str),
         "kind of fraud": kind,
+        "card number": numbers.astype(str),
     }

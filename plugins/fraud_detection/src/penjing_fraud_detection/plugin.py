@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penjing import hookimpl
-from penjing.contract import Domain, Metric, PredictOption
+from penjing.contract import Domain, Metric, PredictOption, ReportSection, RunInfo
 
 _PACKAGE = "penjing_fraud_detection"
 
@@ -59,6 +59,12 @@ FRAUD_DETECTION = Domain(
             summary="how far probabilities are from what happened",
         ),
         Metric(
+            name="precision_at_recall",
+            function=f"{_PACKAGE}.alert_metrics:precision_at_recall",
+            direction="higher",
+            summary="share of true alerts when so many of the frauds are found",
+        ),
+        Metric(
             name="by_day",
             function=f"{_PACKAGE}.alert_metrics:by_day",
             direction="higher",
@@ -93,3 +99,11 @@ FRAUD_DETECTION = Domain(
 @hookimpl
 def penjing_domains() -> Iterable[Domain]:
     yield FRAUD_DETECTION
+
+
+@hookimpl
+def penjing_report_sections(run: RunInfo) -> Iterable[ReportSection]:
+    if run.domain == FRAUD_DETECTION.name:
+        from penjing_fraud_detection.plots import report_section
+
+        yield report_section(run.metrics)
