@@ -112,3 +112,27 @@ def test_a_flat_table_does_not_fit_a_bundle_of_transactions(model: AmountModel, 
     (tmp_path / "flat.csv").write_text("V1,Amount\n1,2\n")
     with pytest.raises(DataError, match="flat table"):
         rows(model, tmp_path / "flat.csv")
+
+
+class FlatModel:
+    """Suspects a large `b`."""
+
+    manifest = SimpleNamespace(metrics={})
+    preprocessing = Inputs.fitted("table", ("a", "b"), np.array([[0.0, 0.0], [1.0, 2.0]]), (), 7).to_json()
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return 2 * x[:, 1:]
+
+
+def test_a_flat_table_is_scored_whatever_the_order_of_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "flat.csv").write_text("b,note,a\n0,5,1\n9,5,1\n1,5,1\n")
+    found = rows(FlatModel(), tmp_path / "flat.csv", alerts=1)
+    assert [row["alert"] for row in found] == [False, True, False]
+    assert found[1]["reasons"].startswith("b is 9, the median 1")
+    assert "time" not in found[0]
+
+
+def test_a_flat_table_without_a_column_that_is_needed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "flat.csv").write_text("a,c\n0,1\n")
+    with pytest.raises(DataError, match="no column 'b'"):
+        rows(FlatModel(), tmp_path / "flat.csv")

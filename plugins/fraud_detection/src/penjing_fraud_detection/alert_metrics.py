@@ -40,7 +40,7 @@ def at_budget(predict: Predict, split: Split, splits: Splits) -> dict[str, float
     day, cards, precisions = _by_day(split, score)
     found = _Found(day, cards, split, score)
     alerts, frauds, open_frauds, caught = found.alerts, found.frauds, found.open_frauds, found.caught
-    every_amount = np.asarray(split.raw)[:, _amount_column(splits)]
+    every_amount = _amounts(split, splits)
     amount = every_amount[open_frauds]
     days = len(precisions)
     resampled = np.random.default_rng(0).choice(precisions, (RESAMPLES, days)).mean(axis=1)
@@ -118,9 +118,11 @@ def _by_day(split: Split, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return day, cards, np.array([hit[alerts.days == number].sum() / BUDGET for number in np.unique(day)])
 
 
-def _amount_column(splits: Splits) -> int:
+def _amounts(split: Split, splits: Splits) -> np.ndarray:
+    """Amount of each row, shape (n,); NaN where no feature is one."""
     names = [name.lower() for name in splits.preprocessing["features"]]
-    return next((names.index(name) for name in ("tx_amount", "amount", "amt") if name in names), 0)
+    column = next((names.index(name) for name in ("tx_amount", "amount", "amt") if name in names), None)
+    return np.full(len(split), np.nan) if column is None else np.asarray(split.raw)[:, column]
 
 
 def precision_at_recall(targets: Any, outputs: Any) -> dict[str, float]:

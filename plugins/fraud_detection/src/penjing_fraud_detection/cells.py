@@ -99,6 +99,11 @@ class Clock:
         self.counted = False
         """True where the file counts seconds instead of naming a date."""
 
+    @property
+    def zone(self) -> str:
+        """The offset that all times have, '+02:00'; empty where they have none."""
+        return self._zone or ""
+
     def of(self, cells: Sequence[Any], place: Place) -> np.ndarray:
         """int64 of shape (n,). Cells are ISO 8601 texts, numpy dates, or numbers of seconds.
 

@@ -67,7 +67,7 @@ def load_data(request: DataRequest) -> Splits:
         from penjing_fraud_detection.flat_data import flat_splits
 
         return flat_splits(read, source=source, seed=request.seed, options=options)
-    return _splits(read, source=source, options=options, synthetic=False)
+    return splits_of_history(read, source=source, options=options, synthetic=False)
 
 
 def _sample(request: DataRequest, options: Mapping[str, Any]) -> Splits:
@@ -90,10 +90,19 @@ def _sample(request: DataRequest, options: Mapping[str, Any]) -> Splits:
         counted=False,
     )
     source = f"built-in sample, {options['customers']:,} simulated customers over {options['days']:,} days"
-    return _splits(history, source=source, options=options, synthetic=True)
+    return splits_of_history(history, source=source, options=options, synthetic=True)
 
 
-def _splits(history: History, *, source: str, options: Mapping[str, Any], synthetic: bool) -> Splits:
+def splits_of_history(history: History, *, source: str, options: Mapping[str, Any], synthetic: bool) -> Splits:
+    """Split transactions in time and compute the features of the parts.
+
+    Args:
+        source: Where they come from, in words.
+        options: Every key of `DEFAULTS`.
+
+    Raises:
+        DataError: The data is too short for the split, or a part has no fraud.
+    """
     transactions = history.transactions
     if transactions.fraud is None:
         raise DataError("no column says what was fraud", where=source)

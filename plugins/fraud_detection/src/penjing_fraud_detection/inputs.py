@@ -8,12 +8,13 @@ only: this runs on the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from penjing_fraud_detection.features import DELAY, WINDOWS, feature_names
+from penjing_fraud_detection.features import DELAY, WINDOWS
 
 LARGEST_INPUT = 4.0
 """Inputs are clipped here, in standard deviations of the training part."""
@@ -60,14 +61,20 @@ class Inputs:
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Inputs, float32 of shape (n, inputs), of features of shape (n, features)."""
         curbed = _CURBED[self.kind](np.asarray(rows, np.float64), self.windows)
-        scaled = (curbed - np.array(self.mean)) / np.array(self.scale)
+        mean, scale = self._moments
+        scaled = (curbed - mean) / scale
         if self.kind == "table":
             scaled = np.arcsinh(scaled)
         return np.clip(scaled, -LARGEST_INPUT, LARGEST_INPUT).astype(np.float32)
 
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(self.mean), np.array(self.scale)
+
     def to_json(self) -> dict[str, Any]:
         """For the bundle."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, parameters: Mapping[str, Any]) -> Inputs:
@@ -96,24 +103,19 @@ def input_names(windows: Sequence[int] = WINDOWS) -> tuple[str, ...]:
 
 
 def _transactions(rows: np.ndarray, windows: Sequence[int]) -> np.ndarray:
-    names = feature_names(windows)
-    by_name = dict(zip(names, rows.T, strict=True))
-    amount = by_name["TX_AMOUNT"]
-    counts = [by_name[f"CUSTOMER_ID_NB_TX_{days}DAY_WINDOW"] for days in windows]
-    means = [by_name[f"CUSTOMER_ID_AVG_AMOUNT_{days}DAY_WINDOW"] for days in windows]
-    visits = [by_name[f"TERMINAL_ID_NB_TX_{days}DAY_WINDOW"] for days in windows]
-    risks = [by_name[f"TERMINAL_ID_RISK_{days}DAY_WINDOW"] for days in windows]
-    return np.stack(
+    # By position and not by name, since this also runs for a single transaction: see `features.feature_names`.
+    first, last = 3, 3 + 2 * len(windows)
+    amount, means = _log(rows[:, :1]), _log(rows[:, first + 1 : last : 2])
+    return np.concatenate(
         [
-            _log(amount),
-            np.clip(amount, 0, LARGEST_AMOUNT),
-            by_name["TX_DURING_WEEKEND"],
-            by_name["TX_DURING_NIGHT"],
-            *map(_log, counts),
-            *map(_log, means),
-            *(_log(amount) - _log(mean) for mean in means),
-            *map(_log, visits),
-            *map(np.sqrt, risks),
+            amount,
+            np.clip(rows[:, :1], 0, LARGEST_AMOUNT),
+            rows[:, 1:3],
+            _log(rows[:, first:last:2]),
+            means,
+            amount - means,
+            _log(rows[:, last::2]),
+            np.sqrt(rows[:, last + 1 :: 2]),
         ],
         axis=1,
     )

@@ -122,6 +122,8 @@ def _history(
     if clock.counted:
         notes.append("times are seconds from some moment, taken as the beginning of a Thursday: night and week-end")
         notes[-1] += " are right only if it was one"
+    if clock.zone:
+        notes.append(f"all times are at {clock.zone}: night and week-end are those of this zone")
     return History(
         transactions=Transactions(**found, row=order),
         notes=tuple(notes),
