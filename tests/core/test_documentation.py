@@ -75,3 +75,9 @@ def test_a_techniques_page_shows_a_recipe_that_is_one_and_names_every_setting(pa
     own = set(type(shown[page.stem].settings).model_fields) - set(TrainingSettings.model_fields)
     named = set(re.findall(r"`(\w+)", text))  # a table of its own is named by its keys: `teacher.source`
     assert own - named == set()
+
+
+def test_every_technique_has_a_page_and_every_page_a_technique() -> None:
+    from penjing.compression.catalogue import TECHNIQUES
+
+    assert {page.stem for page in TECHNIQUE_PAGES} == {technique.name for technique in TECHNIQUES}
