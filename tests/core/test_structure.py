@@ -284,6 +284,27 @@ def test_a_layer_without_a_rule_keeps_the_channels_around_it(layer) -> None:
     assert by_maker["after"] is None
 
 
+def test_a_model_with_code_in_it_can_be_rebuilt() -> None:
+    inputs = keras.Input((8,))
+    x = L.Lambda(lambda x: x * 2.0, name="odd")(inputs)
+    x = L.Dense(6, activation="relu", name="after")(x)
+    model = keras.Model(inputs, L.Dense(2)(x))
+    graph = ChannelGraph.from_model(model)
+    gone = some_atoms(graph, 0.5, 0)
+    smaller, _ = remove_atoms(graph, gone)
+    assert smaller.get_layer("after").units == 3
+    assert_equal(outputs(mask_atoms(graph, gone), example(model)), outputs(smaller, example(model)))
+
+
+def test_masking_looks_at_all_channels() -> None:
+    inputs = keras.Input((5, 3))
+    x = L.Dense(6, activation="relu", name="before")(inputs)
+    x = L.LSTM(4, name="after")(L.Masking(name="mask")(x))
+    graph = ChannelGraph.from_model(keras.Model(inputs, L.Dense(2)(x)))
+    protected = {group.makers[0]: group.protected for group in graph.groups}
+    assert "'mask'" in (protected["before"] or "") and protected["after"] is None
+
+
 def test_a_layer_is_never_emptied() -> None:
     model = build("dense")
     graph = ChannelGraph.from_model(model)

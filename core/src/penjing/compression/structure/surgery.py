@@ -115,6 +115,9 @@ def _copy(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> keras.
         if id(layer) not in clones:
             if is_nested_model(layer):
                 clones[id(layer)] = clone_model(layer)
+            elif isinstance(layer, layers.Lambda):
+                # Code cannot always be written into a configuration, and there are no weights to take along.
+                clones[id(layer)] = layer
             else:
                 config = layer.get_config()
                 if isinstance(layer, keras.layers.Layer):

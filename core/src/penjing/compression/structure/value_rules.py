@@ -95,10 +95,16 @@ def softmax(graph: GraphBuilder, call: LayerCall) -> Outputs:
     layers.GaussianDropout,
     layers.GaussianNoise,
     layers.ActivityRegularization,
-    layers.Masking,
 )
 def elementwise(graph: GraphBuilder, call: LayerCall) -> Outputs:
     """Each element apart."""
+    return [call.labels[0]]
+
+
+@rule(layers.Masking)
+def masking(graph: GraphBuilder, call: LayerCall) -> Outputs:
+    """A step is left out where all its channels have one value: fewer channels, other steps."""
+    graph.protect_inputs(call, f"'{call.path}' looks at all channels to know which steps count")
     return [call.labels[0]]
 
 
