@@ -228,7 +228,7 @@ def graph(draw: Draw) -> keras.Model:
             x = keras.ops.relu(x * 0.5 - 0.25)
     x = draw.one_of(L.Flatten, L.GlobalMaxPooling2D)()(x)
     x = L.Dense(5, activation="relu")(x)
-    model = keras.Model(inputs, [L.Dense(2)(x), L.Dense(1, activation="sigmoid")(x)])
+    model = keras.Model(inputs, [L.Dense(2)(x), L.Dense(1, activation="tanh")(x)])
     seed = draw.number(0, 10_000)
     _randomize(model, seed)
     generator = np.random.default_rng(seed)
