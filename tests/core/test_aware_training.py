@@ -130,6 +130,8 @@ LAYERS = {
     "maximum": (lambda k: lambda a, b: k.Maximum()([a, k.Minimum()([a, b])]), [(6, 4), (6, 4)]),
     "constants": (lambda k: lambda x: (x + 3.0) * (1 / 6) - 0.5, [(9,)]),
     "pools": (lambda k: lambda x: k.AveragePooling2D(3, 2, padding="same")(k.MaxPooling2D(2, 1)(x)), [(8, 8, 4)]),
+    "max-pools": (lambda k: lambda x: k.GlobalMaxPooling2D()(k.MaxPooling2D(2)(x)), [(8, 8, 4)]),
+    "max-pools1d": (lambda k: lambda x: k.GlobalMaxPooling1D()(k.MaxPooling1D(2)(x)), [(8, 4)]),
     "pools1d": (lambda k: lambda x: k.GlobalAveragePooling1D()(k.AveragePooling1D(2)(x)), [(9, 4)]),
     "moves": (
         lambda k: lambda x: k.Reshape((9, -1))(k.Permute((2, 1, 3))(k.UpSampling2D(3)(k.Cropping2D(1)(x)))),
