@@ -287,9 +287,9 @@ def test_an_inner_loss_brings_what_it_compares_nearer(
     """Measured on other examples, by a formula of its own, against a student that learns from labels alone."""
     x = toy_arrays["x"][450:550]
     path, measure = MEASURES[kind]
-    training = {"epochs": 2, "min_updates": 120, "batch_size": 40, "learning_rate": 5e-3}
+    training = {"epochs": 2, "min_updates": 240, "batch_size": 40, "learning_rate": 0.01}
     bench = image_context(toy_arrays, tmp_path, image_teacher)
-    outcome = distil(bench, {**training, "weight": 0.9, "losses": [{"kind": kind}]})
+    outcome = distil(bench, {**training, "weight": 1.0, "losses": [{"kind": kind}]})
     alone = image_network(6, 1, "student")
     bench.fit(alone, DistillSettings(**training))
     theirs = features(image_teacher, x, path)
@@ -397,16 +397,15 @@ def series_network(kind: str, units: int, seed: int) -> keras.Model:
     return keras.Model({"series": series, "mark": mark}, outputs, name=kind)
 
 
-@pytest.mark.parametrize(("student", "teacher"), [("gru", "lstm"), ("lstm", "simple")])
-def test_recurrent_models_of_several_inputs_teach_a_forecast(tmp_path: Path, student: str, teacher: str) -> None:
+def test_recurrent_models_of_several_inputs_teach_a_forecast(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     x = {"mark": generator.normal(size=(120, 3)), "series": generator.normal(size=(120, 6, 2))}
     x = {name: values.astype("float32") for name, values in x.items()}
-    bigger = series_network(teacher, 8, 0)
+    bigger = series_network("lstm", 8, 0)
     y = bigger.predict(x, verbose=0)
     train, validation = part(x, y, slice(80), "train"), part(x, y, slice(80, None), "validation")
     bench = context(
-        series_network(student, 4, 1), train, validation, tmp_path, task="forecast", metric=rmse, direction="lower",
+        series_network("gru", 4, 1), train, validation, tmp_path, task="forecast", metric=rmse, direction="lower",
         teacher=bigger,
     )  # fmt: skip
     losses = [{"kind": "outputs", "distance": "huber"}, {"kind": "hints"}, {"kind": "relations", "weight": 0.1}]
@@ -476,13 +475,13 @@ def test_several_teachers_of_different_seeds_say_their_mean(toy_arrays: dict, tm
         return built[-1]
 
     bench = image_context(toy_arrays, tmp_path, None, build_teacher=build_teacher)
-    settings = {"epochs": 1, "teacher": {"members": 3, "epochs": 1}}
+    settings = {"epochs": 1, "teacher": {"members": 2, "epochs": 1}}
     outcome = distil(bench, settings)
-    assert len(built) == 3 and "3 teachers of" in outcome.summary
+    assert len(built) == 2 and "2 teachers of" in outcome.summary
     first, second = (model.get_layer("hidden").get_weights()[0] for model in built[:2])
     assert not np.allclose(first, second)
     distil(replace(bench, model=image_network(6, 1, "student")), settings)
-    assert len(built) == 3  # from the cache
+    assert len(built) == 2  # from the cache
 
 
 def test_members_of_a_given_teacher_are_refused(toy_arrays: dict, image_teacher: Any, tmp_path: Path) -> None:

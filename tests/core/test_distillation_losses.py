@@ -7,7 +7,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
@@ -41,8 +41,8 @@ def bernoulli(teacher: np.ndarray, student: np.ndarray) -> np.ndarray:
     return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
 
 
-def outputs_loss(task, temperature=1.0, teacher_kind="linear", student_kind="linear", **settings) -> OutputLoss:
-    return OutputLoss(task, OutputLossSettings(**settings), temperature, teacher_kind, student_kind)
+def outputs_loss(task, temperature=1.0, teacher_kind="linear", student_kind="linear", **options) -> OutputLoss:
+    return OutputLoss(task, OutputLossSettings(**options), temperature, teacher_kind, student_kind)
 
 
 def value(loss, teacher: np.ndarray, student: np.ndarray, targets=None) -> np.ndarray:
@@ -51,6 +51,7 @@ def value(loss, teacher: np.ndarray, student: np.ndarray, targets=None) -> np.nd
     return result
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(0.5, 8))
 def test_classes_are_compared_by_the_divergence_of_softened_softmaxes(seed: int, temperature: float) -> None:
     teacher, student = drawn(seed, 6, 5), drawn(seed + 1, 6, 5)
@@ -59,6 +60,7 @@ def test_classes_are_compared_by_the_divergence_of_softened_softmaxes(seed: int,
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_probabilities_and_logits_give_the_same(seed: int) -> None:
     teacher, student = drawn(seed, 6, 5), drawn(seed + 1, 6, 5)
@@ -67,6 +69,7 @@ def test_probabilities_and_logits_give_the_same(seed: int) -> None:
     assert found == pytest.approx(value(outputs_loss("classification", 3.0), teacher, student), rel=1e-2, abs=1e-3)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from(["binary", "multilabel"]))
 def test_independent_labels_are_compared_one_by_one(seed: int, task: str) -> None:
     columns = 1 if task == "binary" else 4
@@ -83,6 +86,7 @@ def test_values_are_compared_by_their_distance() -> None:
     assert found == pytest.approx([0.125 / 3, 2.5 / 3])
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_a_ranking_is_compared_as_a_list_or_pair_by_pair(seed: int) -> None:
     teacher, student = drawn(seed, 4, 6), drawn(seed + 1, 4, 6)
@@ -96,6 +100,7 @@ def test_a_ranking_is_compared_as_a_list_or_pair_by_pair(seed: int) -> None:
     assert pairwise == pytest.approx(4 * np.array(expected), rel=1e-3, abs=1e-4)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from(["listwise", "pairwise"]))
 def test_only_the_teachers_best_candidates_count_when_asked(seed: int, comparison: str) -> None:
     teacher, student = drawn(seed, 4, 9), drawn(seed + 1, 4, 9)
@@ -105,6 +110,7 @@ def test_only_the_teachers_best_candidates_count_when_asked(seed: int, compariso
     assert found == pytest.approx(value(outputs_loss("ranking", comparison=comparison), *few), rel=1e-4, abs=1e-5)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_the_decoupled_parts_add_up_to_the_divergence(seed: int) -> None:
     """Zhao et al. 2022, equation 7: KL = target part + (1 - the teacher's target probability) * others' part."""
@@ -147,6 +153,7 @@ def test_hints_of_other_widths_go_through_a_projection_with_bias() -> None:
     assert value(loss, teacher, student) == pytest.approx(expected, rel=1e-4)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_attention_is_where_the_squares_are_large(seed: int) -> None:
     teacher, student = drawn(seed, 5, 3, 4, 6), drawn(seed + 1, 5, 3, 4, 2)
@@ -176,6 +183,7 @@ def relations(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return distances, cosines
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_relations_are_mean_distances_and_angles(seed: int) -> None:
     teacher, student = drawn(seed, 5, 6).astype(float), drawn(seed + 1, 5, 3).astype(float)
@@ -191,6 +199,7 @@ def test_relations_are_mean_distances_and_angles(seed: int) -> None:
     assert found == pytest.approx(np.array(distance) + 2 * angle, rel=1e-3, abs=1e-4)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(0.1, 20))
 def test_relations_do_not_see_turning_moving_and_scaling(seed: int, factor: float) -> None:
     teacher = drawn(seed, 6, 4)

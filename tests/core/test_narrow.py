@@ -89,7 +89,7 @@ def test_a_copy_is_half_as_wide_as_deep_and_runs(build) -> None:
     assert copy.predict(example, verbose=0).shape == model.predict(example, verbose=0).shape
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(st.floats(0.05, 0.95))
 def test_any_multiplier_gives_the_share_or_one(multiplier: float) -> None:
     copy = narrowed(residual(), multiplier)
