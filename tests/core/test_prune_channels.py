@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 import penjing
 from penjing.compression.pruning import criteria
-from penjing.compression.pruning.channels import explain, join_kept, preview, score, select
+from penjing.compression.pruning.channels import explain, preview, score, select
 from penjing.compression.pruning.selection import Limits, Selector, channels_left
 from penjing.compression.settings.channel_pruning import PruneChannelsSettings
 from penjing.compression.structure.cost import CostModel
 from penjing.compression.structure.graph import ChannelGraph
-from penjing.compression.structure.surgery import remove_atoms
+from penjing.compression.structure.surgery import join_kept, remove_atoms
 from penjing.contract import Split
 from penjing.errors import BudgetError, ModelError, PenjingError
 from penjing.measure.file_graph import FileGraph

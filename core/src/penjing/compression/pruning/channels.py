@@ -19,8 +19,8 @@ from penjing.compression.pruning.selection import Limits, Selector, channels_lef
 from penjing.compression.settings.channel_pruning import PruneChannelsSettings
 from penjing.compression.structure.cost import CostModel
 from penjing.compression.structure.graph import ChannelGraph
-from penjing.compression.structure.surgery import remove_atoms
-from penjing.contract import ExportSettings, KeptAxes, LayerChange, Preview, Split, StepContext, StepOutcome
+from penjing.compression.structure.surgery import join_kept, remove_atoms
+from penjing.contract import ExportSettings, LayerChange, Preview, Split, StepContext, StepOutcome
 from penjing.errors import ModelError
 from penjing.export.litert import to_litert
 
@@ -245,20 +245,6 @@ def _file_size(settings: PruneChannelsSettings, train: Split | None) -> Callable
         return len(to_litert(model, ExportSettings(mode="int8", calibration_examples=8), some))
 
     return size
-
-
-def join_kept(first: KeptAxes, second: KeptAxes) -> dict[str, list[np.ndarray | None]]:
-    """What two rounds left of the kernels, in indices before the first."""
-    joined = {path: list(axes) for path, axes in first.items()}
-    for path, axes in second.items():
-        if path not in joined:
-            joined[path] = list(axes)
-            continue
-        joined[path] = [
-            later if earlier is None else earlier if later is None else earlier[later]
-            for earlier, later in zip(joined[path], axes, strict=True)
-        ]
-    return joined
 
 
 def explain(model: keras.Model, settings: PruneChannelsSettings) -> list[LayerChange]:

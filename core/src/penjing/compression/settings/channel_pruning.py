@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from penjing.compression.settings.sizes import FileBytes
 from penjing.compression.settings.training import TrainingSettings
 
 Criterion = Literal["l1", "l2", "batchnorm-scale", "taylor", "apoz", "geometric-median", "lamp", "random"]
-
-_UNITS = {"b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
 
 
 class PruneChannelsSettings(TrainingSettings):
@@ -24,7 +22,7 @@ class PruneChannelsSettings(TrainingSettings):
     params: float | None = Field(
         default=None, gt=0, description="weights that may be left: a share below 1, or a number"
     )
-    flash: int | None = Field(default=None, gt=0, description="bytes of the file, as a number or '32KB'")
+    flash: FileBytes | None = Field(default=None, gt=0, description="bytes of the file, as a number or '32KB'")
     flash_format: Literal["float32", "int8"] = Field(
         default="int8", description="the file that `flash` speaks of: as quantized later, or float"
     )
@@ -45,16 +43,6 @@ class PruneChannelsSettings(TrainingSettings):
     protect: tuple[str, ...] = Field(default=(), description="patterns of layers that keep all their channels")
     epochs: int = Field(default=10, ge=0, description="passes over the training part, in each round")
     learning_rate: float = Field(default=1e-3, gt=0, description="the highest of the schedule")
-
-    @field_validator("flash", mode="before")
-    @classmethod
-    def _bytes(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        match = re.fullmatch(r"\s*([\d.]+)\s*(b|kb|kib|mb|mib)?\s*", value.lower())
-        if match is None:
-            raise ValueError("a size is a number with B, KB, KiB, MB or MiB")
-        return round(float(match[1]) * _UNITS[match[2] or "b"])
 
     @model_validator(mode="after")
     def _one_target(self) -> PruneChannelsSettings:

@@ -10,6 +10,7 @@ import numpy as np
 
 from penjing.compression.model_tree import keep_indices, walk_layers, weight_matrices
 from penjing.compression.structure.graph import ChannelGraph, is_nested_model
+from penjing.contract import KeptAxes
 from penjing.errors import ModelError
 
 layers = keras.layers
@@ -62,6 +63,20 @@ def kept_indices(graph: ChannelGraph, gone: np.ndarray) -> dict[int, dict[int, n
             )
         kept.setdefault(id(use.variable), {})[use.axis] = left
     return kept
+
+
+def join_kept(first: KeptAxes, second: KeptAxes) -> dict[str, list[np.ndarray | None]]:
+    """What two rounds left of the kernels, in indices before the first."""
+    joined = {path: list(axes) for path, axes in first.items()}
+    for path, axes in second.items():
+        if path not in joined:
+            joined[path] = list(axes)
+            continue
+        joined[path] = [
+            later if earlier is None else earlier if later is None else earlier[later]
+            for earlier, later in zip(joined[path], axes, strict=True)
+        ]
+    return joined
 
 
 def mask_atoms(graph: ChannelGraph, removed: Iterable[int]) -> keras.Model:

@@ -11,12 +11,11 @@ import numpy as np
 
 from penjing.compression.bounds.calls import CallGraph, is_plain
 from penjing.compression.bounds.propagation import ModelBounds, Range, model_bounds
-from penjing.compression.pruning.channels import join_kept
 from penjing.compression.pruning.dead.liveness import DeadChannels, find_dead
 from penjing.compression.pruning.dead.observation import observed_constants
 from penjing.compression.pruning.dead.rewriting import find_idle, rebuilt
 from penjing.compression.structure.graph import ChannelGraph
-from penjing.compression.structure.surgery import remove_atoms
+from penjing.compression.structure.surgery import join_kept, remove_atoms
 
 Kept = dict[str, list[np.ndarray | None]]
 
