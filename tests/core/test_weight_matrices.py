@@ -138,6 +138,20 @@ def test_attention_and_embeddings_have_names_and_are_found_in_the_file() -> None
     assert [violation.layer for violation in promise.check_file(file_of(model))] == ["words/embeddings"]
 
 
+def test_equal_matrices_are_one_tensor_of_the_file_and_both_are_found() -> None:
+    import keras
+
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(6, activation="relu", name="a")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(6, name="b")(x))
+    for name in "ab":
+        model.get_layer(name).set_weights([np.eye(6, dtype="float32"), np.zeros(6, "float32")])
+    promise = SparsityMask(masks=dict.fromkeys("ab", np.eye(6) > 0))
+    assert promise.check_file(file_of(model)) == []
+    model.get_layer("b").kernel.assign(np.ones((6, 6), "float32"))
+    assert len(promise.check_file(file_of(model))) == 1
+
+
 def test_a_matrix_that_layers_share_comes_once() -> None:
     import keras
 

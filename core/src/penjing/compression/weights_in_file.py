@@ -38,7 +38,8 @@ Obeys = Callable[[MatrixPart, np.ndarray], bool]
 
 
 def unfound(content: bytes, shapes: Mapping[str, tuple[int, ...]], obeys: Obeys) -> list[str]:
-    """Keys of the matrices for which the file has no tensor that obeys. Each tensor serves one matrix at most.
+    """Keys of the matrices for which the file has no tensor that obeys. A tensor serves one matrix, or as many as
+    operators read it.
 
     Args:
         content: A .tflite file.
@@ -46,7 +47,7 @@ def unfound(content: bytes, shapes: Mapping[str, tuple[int, ...]], obeys: Obeys)
         obeys: What is asked of a tensor. It is called with every tensor of a fitting shape, in every order of axes
             that leads to the shape; a square tensor is therefore tried both ways.
     """
-    constants = [tensor for tensor in FileGraph.from_bytes(content).constants() if tensor.values.ndim >= 1]
+    constants = _readable(FileGraph.from_bytes(content), len(shapes))
     ways = {key: _ways_in(key, shape, constants) for key, shape in shapes.items()}
     chosen = dict.fromkeys(ways, 0)
     fits: dict[MatrixPart, np.ndarray] = {}
@@ -57,6 +58,24 @@ def unfound(content: bytes, shapes: Mapping[str, tuple[int, ...]], obeys: Obeys)
             chosen[key] += 1
             missing = _unmatched(ways, chosen, constants, obeys, fits)
     return missing
+
+
+def _readable(graph: FileGraph, most: int) -> list[Tensor]:
+    """Constants of the file. One that several operators read comes so often, up to `most` times: the converter writes
+    matrices with equal values once."""
+    reads: dict[int, int] = {}
+    for each in graph.subgraphs:
+        for operator in each.operators:
+            for number in operator.inputs:
+                if number >= 0:
+                    tensor = each.tensors[number]
+                    reads[id(tensor)] = reads.get(id(tensor), 0) + 1
+    return [
+        tensor
+        for tensor in graph.constants()
+        if tensor.values.ndim >= 1
+        for _ in range(min(most, max(1, reads.get(id(tensor), 1))))
+    ]
 
 
 def _ways_in(key: str, shape: tuple[int, ...], constants: Sequence[Tensor]) -> list[list[MatrixPart]]:
