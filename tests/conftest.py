@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -25,6 +26,15 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Teachers that tests train do not land in the user's cache, nor come from it."""
     os.environ["PENJING_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    """Weights that a test draws do not depend on the tests before it: what is red once must be red again."""
+    random.seed(20)
+    np.random.seed(20)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(20)
 
 
 @pytest.fixture(scope="session")
