@@ -74,7 +74,7 @@ def test_words_name_the_numbers(inputs: Inputs, rows: np.ndarray) -> None:
     risk = [index for index, name in enumerate(names_of_inputs()) if "share of fraud" in name]
     told = reasons(row, inputs, lambda x: x[:, risk].sum(axis=1, keepdims=True))
     assert [reason.group for reason in told] == ["terminal's frauds"]
-    assert "8 transactions in the 7 days up to 7 days ago 50% were fraud" in told[0].words
+    assert told[0].words == "4 of the terminal's 8 transactions in 7 d, up to 7 d ago, were fraud"
 
 
 def names_of_inputs() -> tuple[str, ...]:

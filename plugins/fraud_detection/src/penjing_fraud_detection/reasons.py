@@ -110,13 +110,14 @@ def _words(group: str, features: Mapping[str, float], median: Mapping[str, float
     if group == "terminal's traffic":
         visits = _counts("TERMINAL_ID_NB_TX", features, inputs.windows)
         return f"the terminal, up to {inputs.delay} days ago, had {visits}"
-    worst = max(inputs.windows, key=lambda days: features[f"TERMINAL_ID_RISK_{days}DAY_WINDOW"])
-    risk = features[f"TERMINAL_ID_RISK_{worst}DAY_WINDOW"]
-    count = features[f"TERMINAL_ID_NB_TX_{worst}DAY_WINDOW"]
-    if not risk:
+    counts = {days: features[f"TERMINAL_ID_NB_TX_{days}DAY_WINDOW"] for days in inputs.windows}
+    frauds = {days: round(features[f"TERMINAL_ID_RISK_{days}DAY_WINDOW"] * counts[days]) for days in inputs.windows}
+    if not any(frauds.values()):
         return f"the terminal had no known fraud up to {inputs.delay} days ago"
+    # The shortest window that holds them all says most clearly how dense they are.
+    days = min(days for days in inputs.windows if frauds[days] == max(frauds.values()))
     return (
-        f"of the terminal's {count:.0f} transactions in the {worst} days up to {inputs.delay} days ago {risk:.0%} "
+        f"{frauds[days]} of the terminal's {counts[days]:.0f} transactions in {days} d, up to {inputs.delay} d ago, "
         "were fraud"
     )
 
