@@ -77,7 +77,7 @@ FRAUD_DETECTION = Domain(
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
     },
-    budget={"flash": "8KB", "drop": "0.005"},
+    budget={"flash": "8KB", "drop": "0.02"},
     split_by="time",
     slices=("amount", "time of day", "card"),
     preprocess=f"{_PACKAGE}.inputs:preprocess",
