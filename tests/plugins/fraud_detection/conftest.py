@@ -17,10 +17,10 @@ ORACLE = "fraud_detection/transformed_2018-07-25_2018-08-14.csv.gz"
 
 @pytest.fixture(scope="session")
 def handbook(penjing_data: Path) -> History:
-    """All 1,466,282 transactions of the Fraud Detection Handbook."""
+    """All 1,466,282 transactions of the Fraud Detection Handbook, from a folder with its engineered features beside."""
     if not (penjing_data / HANDBOOK).is_file():
         pytest.skip(f"no {HANDBOOK} in {penjing_data}")
-    read = read_table(penjing_data / HANDBOOK, {})
+    read = read_table(penjing_data / "fraud_detection", {})
     assert isinstance(read, History)
     return read
 

@@ -12,8 +12,9 @@ from penjing.contract import DataRequest, Splits
 from penjing.errors import DataError, RecipeError
 from penjing.runner.data_checks import check_splits
 from penjing_datasets.transaction_simulation import simulate_transactions
-from penjing_fraud_detection.data import load_data
+from penjing_fraud_detection.data import DEFAULTS, load_data, splits_of_history
 from penjing_fraud_detection.inputs import LARGEST_INPUT, Inputs, input_names, preprocess
+from penjing_fraud_detection.reading import History
 
 SMALL = {"customers": 300, "terminals": 600, "days": 80}
 
@@ -62,8 +63,9 @@ def test_no_card_or_customer_is_named(tmp_path: Path) -> None:
     assert "shop" not in told
 
 
-def test_the_handbooks_files_count_as_published(handbook, penjing_data: Path) -> None:
-    splits = load_data(DataRequest(path=penjing_data / "fraud_detection"))
+def test_the_handbooks_files_count_as_published(handbook: History) -> None:
+    splits = splits_of_history(handbook, source="the Handbook", options=DEFAULTS, synthetic=False)
+    assert len(handbook.transactions) == 1_466_282
     assert (len(splits.train), splits.train.y.sum()) == (67_240, 598)
     assert (len(splits.test), splits.test.y.sum()) == (58_264, 385)
     assert set(splits.validation.slices["day"]) == {f"2018-07-{day}" for day in range(11, 18)}

@@ -25,9 +25,9 @@ DEFAULTS: dict[str, Any] = {
     "train_days": 7,
     "delay_days": DELAY,
     "test_days": 7,
-    "customers": 1_000,
-    "terminals": 2_000,
-    "days": 100,
+    "customers": 2_500,
+    "terminals": 5_000,
+    "days": 90,
     "validation_share": 0.15,
     "test_share": 0.25,
 }
