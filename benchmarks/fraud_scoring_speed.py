@@ -2,8 +2,8 @@
 
     python benchmarks/fraud_scoring_speed.py runs/fraud/bundle
 
-The state holds a month of simulated transactions of 5,000 customers and is kept in a folder, journal included. Processor
-time is what the thread itself used; wall time also holds what other programs took on a busy machine.
+The state holds a month of simulated transactions of 5,000 customers and is kept in a folder, journal included.
+Processor time is what the thread itself used; wall time also holds what other programs took on a busy machine.
 """
 
 from __future__ import annotations

@@ -116,6 +116,8 @@ class Metric:
 
     - "examples": `f(targets, outputs) -> float | Mapping[str, float]`; has an interval by bootstrap when it returns
       a float. A mapping is written as `name[key]` for each key; an int key is a class number and becomes its label.
+      A function that sorts all examples may carry an attribute `prepare`, `f(targets, outputs) -> g(counts) -> float`
+      with how often each example counts: the bootstrap then sorts once and not once a resample.
     - "system": `f(predict, split, splits) -> float | Mapping[str, float]`, for what is more than a sum over examples
       (false accepts an hour on a continuous stream). `predict` takes inputs like `split.x` and returns outputs.
     """
