@@ -15,7 +15,7 @@ import soundfile
 from penjing_datasets.speech_synthesis import generate_speech
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PROJECTS = ("core", "datasets", "plugins/keyword_spotting")
+PROJECTS = ("core", "datasets", "plugins/fraud_detection", "plugins/keyword_spotting")
 
 
 def quietly(command: list[str | Path], **options) -> subprocess.CompletedProcess[str]:
@@ -26,13 +26,13 @@ def quietly(command: list[str | Path], **options) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The three wheels, built from the checkout's files."""
+    """The four wheels, built from the checkout's files."""
     folder = tmp_path_factory.mktemp("wheels")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder]
     quietly([*build, *(CHECKOUT / project for project in PROJECTS)])
     found = sorted(folder.glob("*.whl"))
     names = [path.name.split("-")[0] for path in found]
-    assert names == ["penjing", "penjing_datasets", "penjing_keyword_spotting"]
+    assert names == ["penjing", "penjing_datasets", "penjing_fraud_detection", "penjing_keyword_spotting"]
     return found
 
 
@@ -63,7 +63,7 @@ def test_there_is_no_tensorflow_and_the_domain_is_there(device: Path, tmp_path: 
     assert absent.returncode != 0
     assert "keyword-spotting" in quietly([device / "penjing", "--help"], **outside(tmp_path)).stdout
     domains = json.loads(quietly([device / "penjing", "domains", "--json"], **outside(tmp_path)).stdout)
-    assert [domain["name"] for domain in domains] == ["keyword-spotting"]
+    assert [domain["name"] for domain in domains] == ["fraud-detection", "keyword-spotting"]
 
 
 def test_a_word_is_predicted_without_tensorflow_as_with_it(device: Path, kws_run, run_penjing, tmp_path: Path) -> None:

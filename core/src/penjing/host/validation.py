@@ -20,6 +20,8 @@ RESERVED_DOMAIN_NAMES = frozenset(
         "inspect",
         "model",
         "plugins",
+        "recipes",
+        "sensitivity",
         "verify",
     }
 )
