@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PROJECTS := core/pyproject.toml datasets/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-DEV := build hatchling hypothesis import-linter jsonschema mypy pytest pytest-timeout ruff
+DEV := build hatchling hypothesis import-linter jsonschema mypy pyarrow pytest pytest-timeout ruff
 
 .PHONY: help demo test slow lint format bench clean
 
