@@ -50,7 +50,7 @@ def soft_labels(context: StepContext, settings: TeacherSettings, given: Any = No
         DataError: There are fewer groups or examples than folds.
         ModelError: The estimator does not fit the task.
     """
-    from sklearn.base import clone  # type: ignore[import-untyped]
+    from sklearn.base import clone
 
     task = context.task
     estimator = clone(given) if given is not None else named_estimator(settings, task)
@@ -94,7 +94,7 @@ def out_of_fold(
         targets: As `as_labels` gives them.
         shape: Of the model's outputs, without the batch.
     """
-    from sklearn.model_selection import cross_val_predict  # type: ignore[import-untyped]
+    from sklearn.model_selection import cross_val_predict
 
     method = "predict_proba" if task in CATEGORICAL_TASKS or task in BINARY_TASKS else "predict"
     # With the warnings go those about classes that a fold lacks: such a class has probability 0 there.
@@ -109,7 +109,7 @@ def fold_rows(task: Task, targets: np.ndarray, groups: Any, count: int, seed: in
     Raises:
         DataError: There are fewer groups or examples than folds.
     """
-    from sklearn import model_selection as selection  # type: ignore[import-untyped]
+    from sklearn import model_selection as selection
 
     many = len(targets) if groups is None else len(set(map(str, groups)))
     if many < count:
@@ -145,9 +145,9 @@ def named_estimator(settings: TeacherSettings, task: Task) -> Any:
     Raises:
         RecipeError: There is no such estimator, or it has no such parameter.
     """
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-    from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
-    from sklearn.utils import all_estimators  # type: ignore[import-untyped]
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils import all_estimators
 
     classes = task in CATEGORICAL_TASKS or task in BINARY_TASKS
     name = settings.estimator or ("ExtraTreesClassifier" if classes else "ExtraTreesRegressor")
