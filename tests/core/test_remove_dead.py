@@ -769,3 +769,26 @@ def test_the_next_step_is_previewed_on_the_smaller_model() -> None:
     chosen = RemoveDeadSettings(input_range=(0, 1))
     assert preview(_threshold_model(), chosen).model.get_layer("hidden").units == 1
     assert preview(_threshold_model(), RemoveDeadSettings()).model.get_layer("hidden").units == 2
+
+
+@keras.saving.register_keras_serializable(package="penjing_tests")
+class Nameless(keras.layers.Layer):
+    """A layer whose weight has no name of its own, as LayerScale of keras.applications."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+    def call(self, x):
+        return x * self.factor
+
+
+def test_weights_without_names_survive_what_is_left_out_beside_them() -> None:
+    inputs = keras.Input((4,))
+    x = keras.layers.Activation("linear", name="idle")(keras.layers.Dense(5, name="dense")(inputs))
+    x = keras.layers.Lambda(lambda x: x + 1.0, name="code")(Nameless(name="scale")(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(x))
+    model.get_layer("scale").factor.assign([1.0, 2.0, 3.0, 4.0, 5.0])
+    removal = remove_dead(model, [(-1.0, 1.0)])
+    assert "idle" in removal.idle
+    x = np.random.default_rng(0).uniform(-1, 1, (16, 4)).astype("float32")
+    np.testing.assert_array_equal(model(x), removal.model(x))

@@ -120,7 +120,9 @@ def rebuilt(model: keras.Model, dropped: Mapping[str, int], with_bias: Collectio
 
     def clone(layer: Any) -> Any:
         if id(layer) not in clones:
-            if is_nested_model(layer):
+            if isinstance(layer, layers.Lambda):
+                clones[id(layer)] = layer  # code cannot always be written into a configuration
+            elif is_nested_model(layer):
                 clones[id(layer)] = keras.models.clone_model(layer, clone_function=clone)
             else:
                 config = layer.get_config()
@@ -150,6 +152,11 @@ def rebuilt(model: keras.Model, dropped: Mapping[str, int], with_bias: Collectio
             continue
         layer.trainable = old[path].trainable
         sources = list(old[path].weights)
+        if len(sources) == len(layer.weights):
+            # In order, not by name: what a layer adds without a name has another name in every copy.
+            for variable, source in zip(layer.weights, sources, strict=True):
+                variable.assign(source)
+            continue
         for variable in layer.weights:
             if sources and variable.name == sources[0].name and variable.shape == sources[0].shape:
                 variable.assign(sources.pop(0))
