@@ -110,7 +110,7 @@ class Coverage:
         graph = prunable_graph(self.model, settings)
         cost = CostModel(graph)
         whole = cost.macs(NOTHING), cost.parameters(NOTHING)
-        gone = select(graph, settings, score(graph, settings, None, None, 0), 1.0, whole, None)
+        gone = select(graph, settings, score(graph, settings, None, None, 0), 1.0, whole)
         planned = time.monotonic()
         self.smaller, _ = remove_atoms(graph, gone.tolist())
         done = time.monotonic()

@@ -46,7 +46,7 @@ def measure(build: Callable[[], keras.Model]) -> tuple[int, float, float]:
         graph = prunable_graph(model, settings)
         cost = CostModel(graph)
         whole = cost.macs(NOTHING), cost.parameters(NOTHING)
-        gone = select(graph, settings, score(graph, settings, None, None, 0), 1.0, whole, None)
+        gone = select(graph, settings, score(graph, settings, None, None, 0), 1.0, whole)
         planned = time.perf_counter()
         remove_atoms(graph, gone.tolist())
         planning.append(planned - began)

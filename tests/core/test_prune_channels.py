@@ -19,8 +19,9 @@ from penjing.compression.settings.channel_pruning import PruneChannelsSettings
 from penjing.compression.structure.cost import CostModel
 from penjing.compression.structure.graph import ChannelGraph
 from penjing.compression.structure.surgery import join_kept, remove_atoms
-from penjing.contract import Split
+from penjing.contract import ExportSettings, Split
 from penjing.errors import BudgetError, ModelError, PenjingError
+from penjing.export.trial import file_cost
 from penjing.measure.file_graph import FileGraph
 from penjing.measure.macs import count_macs
 from penjing.recipe import Recipe
@@ -66,7 +67,7 @@ def test_a_target_is_met_and_not_overdone(scope: str, target: str, share: float,
     cost = CostModel(graph)
     whole = cost.macs(NOTHING), cost.parameters(NOTHING)
     scores = score(graph, chosen, None, None, 0)
-    gone = select(graph, chosen, scores, 1.0, whole, None)
+    gone = select(graph, chosen, scores, 1.0, whole)
     measure, total = (cost.macs, whole[0]) if target == "macs" else (cost.parameters, whole[1])
     assert measure(gone) <= share * total
     smaller, _ = remove_atoms(graph, gone.tolist())
@@ -102,7 +103,7 @@ def removed_from(model: keras.Model, layer: str, asked: dict, train: Split | Non
     graph = ChannelGraph.from_model(model)
     scores = score(graph, chosen, train, "classification", 0)
     cost = CostModel(graph)
-    gone = select(graph, chosen, scores, 1.0, (cost.macs(NOTHING), cost.parameters(NOTHING)), train)
+    gone = select(graph, chosen, scores, 1.0, (cost.macs(NOTHING), cost.parameters(NOTHING)))
     use = next(use for use in graph.uses if use.path == layer and use.role == "makes" and use.name == "kernel")
     return set(np.flatnonzero(np.isin(graph.atom_of[use.units], gone)).tolist())
 
@@ -262,6 +263,12 @@ def test_explain_says_how_many_and_what_hangs_together() -> None:
     count = int(changes["expand"].split(" -> ")[1].split()[0])
     smaller = preview(model, PruneChannelsSettings(macs=0.5, protect=("down",)))
     assert smaller.model.get_layer("expand").filters == count < 24
+    # A target of bytes is known beforehand as well: the file's size does not depend on the data.
+    nearer = PruneChannelsSettings.model_validate({"flash": "12KB"})
+    said = {change.layer: change.change for change in explain(model, nearer)}
+    kept = preview(model, nearer).model
+    assert said["expand"].startswith(f"24 -> {kept.get_layer('expand').filters} channels")
+    assert 11_000 < file_cost(kept, ExportSettings(mode="int8")).flash_bytes <= 12_000
     unsaid = {change.layer: change.change for change in explain(model, PruneChannelsSettings(criterion="taylor"))}
     assert unsaid["expand"] == "24 channels, how many go is decided by taylor on training examples"
 
@@ -273,7 +280,7 @@ def test_what_cannot_be_done_is_said_before_work_starts(toy_model: Path, toy_dat
         cost = CostModel(graph)
         with pytest.raises(ModelError) as caught:
             whole = cost.macs(NOTHING), cost.parameters(NOTHING)
-            select(graph, chosen, score(graph, chosen, None, None, 0), 1.0, whole, None)
+            select(graph, chosen, score(graph, chosen, None, None, 0), 1.0, whole)
         return caught.value
 
     error = message(macs=100.0)
@@ -282,7 +289,7 @@ def test_what_cannot_be_done_is_said_before_work_starts(toy_model: Path, toy_dat
     graph = ChannelGraph.from_model(network())
     cost = CostModel(graph)
     chosen = PruneChannelsSettings(macs=nearest)
-    gone = select(graph, chosen, score(graph, chosen, None, None, 0), 1.0, (cost.macs(NOTHING), 0), None)
+    gone = select(graph, chosen, score(graph, chosen, None, None, 0), 1.0, (cost.macs(NOTHING), 0))
     assert cost.macs(gone) == nearest
     inputs = keras.Input((4,))
     with pytest.raises(ModelError, match="no channel of the model can be removed"):

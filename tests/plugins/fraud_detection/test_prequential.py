@@ -8,7 +8,7 @@ import pytest
 from penjing.contract import FittedBaseline, Splits
 from penjing.errors import DataError
 from penjing_datasets.transaction_simulation import simulate_transactions
-from penjing_fraud_detection.baseline import fit_baseline
+from penjing_fraud_detection.baseline import fit_baseline, fit_boosting
 from penjing_fraud_detection.features import Transactions
 from penjing_fraud_detection.prequential import evaluate_over_time, summary
 from penjing_fraud_detection.reading import History
@@ -39,6 +39,8 @@ def test_each_period_is_trained_on_its_own_days(history: History) -> None:
         return fit_baseline(splits, seed)
 
     periods = evaluate_over_time(history, {"logistic": watch}, STARTS)
+    boosted = evaluate_over_time(history, {"boosting": fit_boosting}, STARTS[:1])
+    assert [(period.model, period.auc > 0.6) for period in boosted] == [("boosting", True)]
     assert trained[0] == ("2018-05-15", "2018-05-21", "2018-05-29")
     assert [days[0] for days in trained] == list(STARTS)
     assert [period.train_start for period in periods] == list(STARTS)
@@ -47,6 +49,7 @@ def test_each_period_is_trained_on_its_own_days(history: History) -> None:
 
 def test_the_summary_is_mean_and_spread_over_the_periods(history: History) -> None:
     periods = evaluate_over_time(history, {"logistic": fit_baseline}, STARTS[:2])
+    assert {period.model for period in periods} == {"logistic"}
     values = [period.average_precision for period in periods]
     found = summary(periods)["logistic"]["average_precision"]
     assert found == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))

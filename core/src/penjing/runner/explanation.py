@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,15 +100,6 @@ def _notes(step: PlannedStep, earlier: Sequence[PlannedStep], later: Sequence[Pl
 
 
 def _costs(model: Any, settings: ExportSettings) -> dict[str, Any]:
-    """Flash bytes and MACs of a model's file, written with calibration data that only has the right shape."""
-    from penjing.export.calibration import placeholder_calibration
-    from penjing.export.litert import to_litert
-    from penjing.measure.file_graph import FileGraph
-    from penjing.measure.macs import count_macs
+    from penjing.export.trial import file_cost
 
-    calibration = None
-    if settings.mode not in ("float32", "float16", "dynamic"):
-        calibration = placeholder_calibration(model)
-        settings = replace(settings, calibration_examples=4)
-    content = to_litert(model, settings, calibration)
-    return {"flash_bytes": len(content), "macs": count_macs(FileGraph.from_bytes(content)).total, "mode": settings.mode}
+    return {**asdict(file_cost(model, settings)), "mode": settings.mode}

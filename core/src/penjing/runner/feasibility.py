@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from penjing.compression.model_tree import count_parameters
@@ -12,8 +13,7 @@ from penjing.compression.structure.graph import ChannelGraph
 from penjing.compression.structure.surgery import remove_atoms
 from penjing.contract import ExportSettings
 from penjing.errors import BudgetError, PenjingError
-from penjing.export.calibration import placeholder_calibration
-from penjing.export.litert import to_litert
+from penjing.export.trial import file_cost
 from penjing.verify.limits import Budget
 
 OPERATORS_WEIGH_BYTES = 8_192
@@ -54,10 +54,8 @@ def _impossible(limit: str, asked: str, least: str, number: int) -> BudgetError:
 
 
 def _file_sizes(model: Any) -> list[int]:
-    sizes = [len(to_litert(model, ExportSettings()))]
-    try:
-        settings = ExportSettings(mode="int8", calibration_examples=4)
-        sizes.append(len(to_litert(model, settings, placeholder_calibration(model))))
-    except PenjingError:
-        pass  # what cannot be quantized is as small as its float file
+    sizes = [file_cost(model, ExportSettings()).flash_bytes]
+    # What cannot be quantized is as small as its float file.
+    with contextlib.suppress(PenjingError):
+        sizes.append(file_cost(model, ExportSettings(mode="int8")).flash_bytes)
     return sizes

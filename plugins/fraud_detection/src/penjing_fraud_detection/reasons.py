@@ -21,10 +21,6 @@ import numpy as np
 from penjing_fraud_detection.inputs import Inputs
 
 Predict = Callable[[np.ndarray], Any]
-METHODS = {
-    "transactions": "exact Shapley values over six groups of features, medians of the training part for the absent",
-    "table": "change of the log-odds when one column is put to the training part's median",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +51,8 @@ def groups_of(inputs: Inputs) -> dict[str, tuple[int, ...]]:
 
 
 def contributions(features: np.ndarray, inputs: Inputs, predict: Predict) -> dict[str, float]:
-    """What each group adds to the log-odds of one transaction, by the method of `METHODS`.
+    """What each group adds to the log-odds of one transaction, by the method that this module
+    names for the kind of inputs.
 
     Args:
         features: float64 of shape (features,).

@@ -12,10 +12,7 @@ from penjing.compression.model_tree import count_parameters
 from penjing.compression.settings.factorization import FactorizeSettings
 from penjing.contract import ExportSettings
 from penjing.errors import ModelError
-from penjing.export.calibration import placeholder_calibration
-from penjing.export.litert import to_litert
-from penjing.measure.file_graph import FileGraph
-from penjing.measure.macs import count_macs
+from penjing.export.trial import file_cost
 
 _BYTES_PER_WEIGHT = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1}
 _ROUNDS = 8
@@ -38,10 +35,8 @@ class Measure:
         self.mode = settings.flash_format if settings.target == "flash" else "float32"
 
     def __call__(self, model: keras.Model) -> Size:
-        calibration = placeholder_calibration(model) if self.mode == "int8" else None
-        content = to_litert(model, ExportSettings(mode=self.mode), calibration)
-        macs = count_macs(FileGraph.from_bytes(content)).total
-        return Size(macs=macs, flash_bytes=len(content), parameters=count_parameters(model))
+        cost = file_cost(model, ExportSettings(mode=self.mode))
+        return Size(macs=cost.macs, flash_bytes=cost.flash_bytes, parameters=count_parameters(model))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ go together: see `penjing.compression.structure`. Which go is a matter of `crite
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,7 +22,7 @@ from penjing.compression.structure.graph import ChannelGraph
 from penjing.compression.structure.surgery import join_kept, remove_atoms
 from penjing.contract import ExportSettings, LayerChange, Preview, Split, StepContext, StepOutcome
 from penjing.errors import ModelError
-from penjing.export.litert import to_litert
+from penjing.export.trial import file_cost
 
 NOTHING = np.array([], np.int64)
 
@@ -42,7 +42,7 @@ def apply(context: StepContext, settings: PruneChannelsSettings) -> StepOutcome:
         seed = context.seed + number
         scores = score(graph, settings, context.train, context.task, seed)
         part = number / settings.iterations
-        gone = select(graph, settings, scores, part, (macs, weights), context.train)
+        gone = select(graph, settings, scores, part, (macs, weights))
         model, round_kept = remove_atoms(graph, gone.tolist())
         kept = join_kept(kept, round_kept)
         invariants = [invariant.resized(round_kept) for invariant in invariants]
@@ -146,7 +146,6 @@ def select(
     scores: np.ndarray,
     part: float,
     whole: tuple[int, int],
-    train: Split | None,
 ) -> np.ndarray:
     """Atoms that go in this round.
 
@@ -166,7 +165,7 @@ def select(
         left = 1.0 - settings.ratio
         return selector.removed(1.0 - left ** (1.0 / settings.iterations))
     if settings.target == "flash":
-        return _for_flash(graph, selector, cost, settings, part, train)
+        return _for_flash(graph, selector, cost, settings, part)
     measure, total, asked = (
         (cost.parameters, whole[1], settings.params)
         if settings.target == "params"
@@ -196,7 +195,6 @@ def _for_flash(
     cost: CostModel,
     settings: PruneChannelsSettings,
     part: float,
-    train: Split | None,
 ) -> np.ndarray:
     """The fewest removals whose written file is within the limit.
 
@@ -204,8 +202,8 @@ def _for_flash(
     written: a straight line through the files written so far proposes the next number of weights.
     """
     assert settings.flash is not None
-    size_of = _file_size(settings, train)
-    whole = size_of(graph.model)
+    form = ExportSettings(mode=settings.flash_format)
+    whole = file_cost(graph.model, form).flash_bytes
     weights = cost.parameters(NOTHING)
     limit = whole - part * (whole - settings.flash)
     per_weight = 4.0 if settings.flash_format == "float32" else 1.0
@@ -218,7 +216,7 @@ def _for_flash(
         left = cost.parameters(chosen)
         if left in [known for known, _ in seen] and best is not None:
             break
-        size = size_of(remove_atoms(graph, chosen.tolist())[0])
+        size = file_cost(remove_atoms(graph, chosen.tolist())[0], form).flash_bytes
         least = min(least, (size, left))
         seen.append((left, size))
         if size <= limit and (best is None or left > best[0]):
@@ -233,34 +231,20 @@ def _for_flash(
     return best[1]
 
 
-def _file_size(settings: PruneChannelsSettings, train: Split | None) -> Callable[[keras.Model], int]:
-    def size(model: keras.Model) -> int:
-        if settings.flash_format == "float32" or train is None:
-            return len(to_litert(model, ExportSettings()))
-        rows = slice(0, 8)
-        x = train.x
-        some = (
-            {name: np.asarray(each)[rows] for name, each in x.items()} if isinstance(x, dict) else np.asarray(x)[rows]
-        )
-        return len(to_litert(model, ExportSettings(mode="int8", calibration_examples=8), some))
-
-    return size
-
-
 def explain(model: keras.Model, settings: PruneChannelsSettings) -> list[LayerChange]:
     """Channels of each layer before and after, and what they hang together with; before any training.
 
     Criteria that look at data say only how many may go.
     """
     graph = prunable_graph(model, settings)
-    known = settings.criterion not in criteria.NEEDS_DATA and settings.target != "flash"
+    known = settings.criterion not in criteria.NEEDS_DATA
     changes = []
     counts = channels_left(graph, NOTHING)
     if known:
         scores = score(graph, settings, None, None, 1)
         cost = CostModel(graph)
         whole = cost.macs(NOTHING), cost.parameters(NOTHING)
-        gone = select(graph, settings.model_copy(update={"iterations": 1}), scores, 1.0, whole, None)
+        gone = select(graph, settings.model_copy(update={"iterations": 1}), scores, 1.0, whole)
         counts = channels_left(graph, gone)
     for group in graph.groups:
         for path in group.makers:
@@ -275,15 +259,9 @@ def explain(model: keras.Model, settings: PruneChannelsSettings) -> list[LayerCh
             elif known:
                 text = _change(before, after) + tied
             else:
-                text = f"{before} channels, how many go is decided by {_decider(settings)}{tied}"
+                text = f"{before} channels, how many go is decided by {settings.criterion} on training examples{tied}"
             changes.append(LayerChange(layer=path, change=text))
     return changes
-
-
-def _decider(settings: PruneChannelsSettings) -> str:
-    if settings.criterion in criteria.NEEDS_DATA:
-        return f"{settings.criterion} on training examples"
-    return "the size of the written file"
 
 
 def preview(model: keras.Model, settings: PruneChannelsSettings) -> Preview:
@@ -295,7 +273,7 @@ def preview(model: keras.Model, settings: PruneChannelsSettings) -> Preview:
     cost = CostModel(graph)
     whole = cost.macs(NOTHING), cost.parameters(NOTHING)
     scores = score(graph, settings, None, None, 1)
-    gone = select(graph, settings, scores, 1.0, whole, None)
+    gone = select(graph, settings, scores, 1.0, whole)
     return Preview(model=remove_atoms(graph, gone.tolist())[0])
 
 

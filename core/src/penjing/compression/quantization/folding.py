@@ -14,7 +14,7 @@ and freezing it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -251,8 +251,3 @@ class QuantizedKernel:
     def compute_output_spec(self: Any, inputs: Any, grid: Any, training: bool | None = None) -> Any:
         shape = self.compute_output_shape(inputs.shape)
         return keras.KerasTensor(shape, dtype="float32"), keras.KerasTensor((2,), dtype="float32")
-
-
-def axes_but(rank: int, *kept: int) -> Sequence[int]:
-    """All axes of a tensor but some."""
-    return tuple(axis for axis in range(rank) if axis not in {k % rank for k in kept})

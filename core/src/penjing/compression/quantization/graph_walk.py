@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +52,7 @@ class Work:
     names: set[str] = field(default_factory=set)
 
 
-class Walk:
+class Walk(ABC):
     """One functional model, the outermost or a nested one, and how far its new graph has come."""
 
     def __init__(self, model: Any, work: Work, prefix: str) -> None:
@@ -101,9 +102,9 @@ class Walk:
                 self.node(node)
         return [self.flows[id(tensor)] for tensor in self.outputs]
 
+    @abstractmethod
     def node(self, node: Any) -> None:
         """Call the new form of a node's layer."""
-        raise NotImplementedError
 
     def excluded(self, operation: Any) -> bool:
         """Whether an operation stays in float."""

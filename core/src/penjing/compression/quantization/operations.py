@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from penjing.export.integer_graph import constant_grid
 _register = keras.saving.register_keras_serializable(package="penjing")
 
 
-class QuantizedOperation(keras.layers.Layer):
+class QuantizedOperation(keras.layers.Layer, ABC):
     """An operation whose output has a grid of its own.
 
     Args:
@@ -44,9 +45,9 @@ class QuantizedOperation(keras.layers.Layer):
         self.output_range.build()
         self.built = True
 
+    @abstractmethod
     def real(self, inputs: Any) -> Any:
         """The operation on real numbers."""
-        raise NotImplementedError
 
     def exact(self, inputs: Any, grid: Any) -> Any:
         """The operation as the reference kernel computes it; real numbers of the output's grid."""

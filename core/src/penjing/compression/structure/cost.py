@@ -33,15 +33,6 @@ class CostModel:
         left = self._left(removed)
         return sum(term.coefficient * prod(int(left[units].sum()) for units in term.factors) for term in self._terms)
 
-    def macs_by_layer(self, removed: np.ndarray) -> dict[str, int]:
-        """The same for each layer with MACs, by path."""
-        left = self._left(removed)
-        layers: dict[str, int] = {}
-        for term in self._terms:
-            macs = term.coefficient * prod(int(left[units].sum()) for units in term.factors)
-            layers[term.path] = layers.get(term.path, 0) + macs
-        return layers
-
     def parameters(self, removed: np.ndarray) -> int:
         """Number of weights, trainable or not."""
         left = self._left(removed)
