@@ -9,11 +9,11 @@ import numpy as np
 
 from penjing.contract import DataRequest, Split, Splits
 from penjing.errors import DataError
+from penjing.options import with_defaults
 from penjing_datasets.transaction_simulation import SCENARIOS, simulate_transactions
-from penjing_fraud_detection import columns
+from penjing_fraud_detection import DOMAIN, columns
 from penjing_fraud_detection.features import DAY, DELAY, WINDOWS, Transactions, feature_names, point_in_time
 from penjing_fraud_detection.inputs import Inputs
-from penjing_fraud_detection.options import with_defaults
 from penjing_fraud_detection.reading import FlatTable, History, read_table
 from penjing_fraud_detection.splitting import Periods, day_number, rows_under_test, training_rows
 
@@ -58,7 +58,7 @@ def load_data(request: DataRequest) -> Splits:
         DataError: The data cannot be read, is too short for the split, or a part has no fraud.
         RecipeError: An option is unknown or out of range.
     """
-    options = with_defaults("data", request.options, DEFAULTS, RANGES)
+    options = with_defaults(DOMAIN, "data", request.options, DEFAULTS, RANGES)
     if request.path is None:
         return _sample(request, options)
     read = read_table(request.path, options, progress=request.progress)

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from penjing.contract import ModelRequest
-from penjing_fraud_detection.options import with_defaults
+from penjing.options import with_defaults
+from penjing_fraud_detection import DOMAIN
 
 MODEL_DEFAULTS: dict[str, Any] = {"units": 48, "layers": 2, "dropout": 0.0}
 TEACHER_DEFAULTS: dict[str, Any] = {"units": 192, "layers": 3, "dropout": 0.2}
@@ -26,13 +27,13 @@ def build_model(request: ModelRequest) -> keras.Model:
     Returns:
         Inputs (inputs,), outputs (1,).
     """
-    return _network(request, with_defaults("model", request.options, MODEL_DEFAULTS, RANGES), "mlp")
+    return _network(request, with_defaults(DOMAIN, "model", request.options, MODEL_DEFAULTS, RANGES), "mlp")
 
 
 def build_teacher(request: ModelRequest) -> keras.Model:
     """The same network, wider and deeper. The recipes distil from trees instead, which are better on these inputs; this
     is for those who want a Keras teacher. Options of `[teacher]` as those of `[model]`."""
-    return _network(request, with_defaults("teacher", request.options, TEACHER_DEFAULTS, RANGES), "teacher")
+    return _network(request, with_defaults(DOMAIN, "teacher", request.options, TEACHER_DEFAULTS, RANGES), "teacher")
 
 
 def _network(request: ModelRequest, options: dict[str, Any], name: str) -> keras.Model:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from penjing import hookimpl
 from penjing.contract import Domain, Metric, PredictOption, ReportSection, RunInfo
+from penjing_fraud_detection import DOMAIN
 
 _PACKAGE = "penjing_fraud_detection"
 
 FRAUD_DETECTION = Domain(
-    name="fraud-detection",
+    name=DOMAIN,
     summary="Card transactions scored as they come, on their history up to that moment.",
     task="binary",
     load_data=f"{_PACKAGE}.data:load_data",

@@ -10,9 +10,10 @@ import numpy as np
 
 from penjing.contract import Split, Splits
 from penjing.errors import RecipeError
+from penjing.options import with_defaults
 from penjing_datasets.speech_synthesis import SILENCE
+from penjing_keyword_spotting import DOMAIN
 from penjing_keyword_spotting.features import FrontEnd
-from penjing_keyword_spotting.options import WHERE, with_defaults
 
 DEFAULTS: dict[str, Any] = {
     "shift_milliseconds": 100.0,
@@ -81,9 +82,9 @@ def augment(
     Raises:
         RecipeError: An option is unknown or out of range.
     """
-    chosen = with_defaults("augment", options, DEFAULTS, RANGES)
+    chosen = with_defaults(DOMAIN, "augment", options, DEFAULTS, RANGES)
     if chosen["lowest_snr_db"] > chosen["highest_snr_db"]:
-        raise RecipeError("lowest_snr_db is higher than highest_snr_db in [augment]", where=WHERE)
+        raise RecipeError("lowest_snr_db is higher than highest_snr_db in [augment]", where=f"domain {DOMAIN}")
     generator = np.random.default_rng([seed, epoch])
     front_end: FrontEnd = splits.extra["front_end"]
     silent = train.y == (splits.labels.index(SILENCE) if SILENCE in splits.labels else -1)

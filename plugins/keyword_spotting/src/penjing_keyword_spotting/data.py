@@ -9,12 +9,13 @@ import numpy as np
 
 from penjing.contract import DataRequest, Split, Splits
 from penjing.errors import DataError
+from penjing.options import with_defaults
 from penjing_datasets.clips import BACKGROUND, Clips, clip_classes, read_clips
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN, generate_speech
 from penjing_datasets.splits import PARTS, refuse_overlap, split_by_class, split_by_group
+from penjing_keyword_spotting import DOMAIN
 from penjing_keyword_spotting.features import FrontEnd
-from penjing_keyword_spotting.options import with_defaults
 from penjing_keyword_spotting.task import as_task, cut_silence, task_clips, task_words
 
 DEFAULTS: dict[str, Any] = {
@@ -61,7 +62,7 @@ def load_data(request: DataRequest) -> Splits:
         DataError: The collection cannot be read, has one class only, or its split shares speakers.
         RecipeError: An option is unknown or out of range.
     """
-    options = with_defaults("data", request.options, DEFAULTS, RANGES)
+    options = with_defaults(DOMAIN, "data", request.options, DEFAULTS, RANGES)
     front_end = _front_end(options)
     if request.path is None:
         return _sample(request, options, front_end)

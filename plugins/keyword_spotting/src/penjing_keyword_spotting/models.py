@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from penjing.contract import ModelRequest
-from penjing_keyword_spotting.options import with_defaults
+from penjing.options import with_defaults
+from penjing_keyword_spotting import DOMAIN
 
 MODEL_DEFAULTS: dict[str, Any] = {"stem_filters": 32, "filters": 60, "blocks": 5, "dropout": 0.1}
 TEACHER_DEFAULTS: dict[str, Any] = {"stem_filters": 64, "filters": 128, "blocks": 8, "dropout": 0.2}
@@ -30,12 +31,12 @@ def build_model(request: ModelRequest) -> keras.Model:
     Returns:
         Inputs (frames, columns, 1), outputs softmax over the labels.
     """
-    return _network(request, with_defaults("model", request.options, MODEL_DEFAULTS, RANGES), "ds_cnn")
+    return _network(request, with_defaults(DOMAIN, "model", request.options, MODEL_DEFAULTS, RANGES), "ds_cnn")
 
 
 def build_teacher(request: ModelRequest) -> keras.Model:
     """The same network, wider and deeper. Options of `[teacher]` as those of `[model]`."""
-    return _network(request, with_defaults("teacher", request.options, TEACHER_DEFAULTS, RANGES), "teacher")
+    return _network(request, with_defaults(DOMAIN, "teacher", request.options, TEACHER_DEFAULTS, RANGES), "teacher")
 
 
 def _network(request: ModelRequest, options: dict[str, Any], name: str) -> keras.Model:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from penjing import hookimpl
 from penjing.contract import Domain, Metric, PredictOption
+from penjing_keyword_spotting import DOMAIN
 
 _PACKAGE = "penjing_keyword_spotting"
 
 KEYWORD_SPOTTING = Domain(
-    name="keyword-spotting",
+    name=DOMAIN,
     summary="A few spoken words, recognised in one-second clips and on a stream.",
     task="classification",
     load_data=f"{_PACKAGE}.data:load_data",

@@ -1,4 +1,4 @@
-"""Options from a recipe's tables, with the domain's defaults; what is unknown or out of range is refused."""
+"""Options of a domain from a recipe's tables, over its defaults; what is unknown or out of range is refused."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 from penjing.errors import RecipeError, did_you_mean
 
-WHERE = "domain keyword-spotting"
-
 
 def with_defaults(
+    domain: str,
     table: str,
     given: Mapping[str, Any],
     defaults: Mapping[str, Any],
@@ -19,6 +18,7 @@ def with_defaults(
     """Defaults with the given values in their place.
 
     Args:
+        domain: Its name, for messages.
         table: The recipe's table, for messages.
         given: What the recipe says.
         defaults: A value for every option; its type is the option's type, a list is one of str.
@@ -29,17 +29,21 @@ def with_defaults(
     """
     for key, value in given.items():
         if key not in defaults:
-            raise RecipeError(f"unknown option '{key}' in [{table}]", where=WHERE, hint=did_you_mean(key, defaults))
+            raise RecipeError(
+                f"unknown option '{key}' in [{table}]", where=f"domain {domain}", hint=did_you_mean(key, defaults)
+            )
         if not _fits(value, defaults[key]):
             raise RecipeError(
                 f"option '{key}' in [{table}] cannot be {value!r}",
-                where=WHERE,
+                where=f"domain {domain}",
                 hint=f"its default is {defaults[key]!r}",
             )
         low, high = ranges.get(key, (None, None))
         if low is not None and high is not None and not low <= value <= high:
             raise RecipeError(
-                f"option '{key}' in [{table}] cannot be {value!r}", where=WHERE, hint=f"it is from {low:g} to {high:g}"
+                f"option '{key}' in [{table}] cannot be {value!r}",
+                where=f"domain {domain}",
+                hint=f"it is from {low:g} to {high:g}",
             )
     return {**defaults, **given}
 
