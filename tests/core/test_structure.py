@@ -363,7 +363,7 @@ def zeroed_before_readers(graph: ChannelGraph, gone: list[int]) -> keras.Model:
     for layer in graph.model.layers:
         if isinstance(layer, READERS) and not isinstance(layer, L.DepthwiseConv2D):
             for node in layer._inbound_nodes:
-                labels = graph._labels.get(id(node.input_tensors[0]))
+                labels = graph.labels(node.input_tensors[0])
                 if labels is not None:
                     masks[layer.name] = (~np.isin(graph.atom_of[labels.units], gone)).astype("float32")
 

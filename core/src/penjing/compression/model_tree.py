@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -44,13 +44,22 @@ def check_patterns(model: keras.Model, patterns: Sequence[str], setting: str) ->
     Raises:
         ModelError: The pattern fits no layer of the model.
     """
-    paths = [path for path, _ in walk_layers(model)]
+    _refuse_unfitting(patterns, [path for path, _ in walk_layers(model)], matches, setting, "layers")
+
+
+def _refuse_unfitting(
+    patterns: Sequence[str],
+    names: Sequence[str],
+    fits: Callable[[str, Sequence[str]], bool],
+    setting: str,
+    kind: str,
+) -> None:
     for pattern in patterns:
-        if not any(matches(path, [pattern]) for path in paths):
+        if not any(fits(name, [pattern]) for name in names):
             raise ModelError(
                 f"no layer fits '{pattern}'",
                 where=f"setting '{setting}'",
-                hint="layers are: " + ", ".join(paths),
+                hint=f"{kind} are: " + ", ".join(names),
             )
 
 
@@ -152,13 +161,7 @@ def check_matrix_patterns(model: keras.Model, patterns: Sequence[str], setting: 
         ModelError: The pattern fits nothing of the model.
     """
     names = list(dict.fromkeys([path for path, _ in walk_layers(model)] + list(weight_matrices(model))))
-    for pattern in patterns:
-        if not any(key_matches(name, [pattern]) for name in names):
-            raise ModelError(
-                f"no layer fits '{pattern}'",
-                where=f"setting '{setting}'",
-                hint="layers and weights are: " + ", ".join(names),
-            )
+    _refuse_unfitting(patterns, names, key_matches, setting, "layers and weights")
 
 
 def layer_of(key: str) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from penjing.contract import Metric, Splits, Task
 from penjing.errors import UsageError
-from penjing.heavy import import_tensorflow
 from penjing.recipe import Recipe
 from penjing.reporting import SilentReporter
+from penjing.runner.model_files import usable_model
 from penjing.runner.shipped_recipes import open_recipe
 from penjing.verify.limits import Budget
 
@@ -86,10 +86,7 @@ def compress(
     plan_steps(chosen, host, host.resolve)
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
 
-    import_tensorflow()
-    from penjing.compression.determinism import fix_thread_order
-
-    fix_thread_order()  # before the model is opened, which starts TensorFlow
+    model = usable_model(model)
     import hashlib
 
     import numpy as np
@@ -97,18 +94,8 @@ def compress(
     from penjing.metrics import FUNCTIONS, named_metric, usual_metric
     from penjing.runner.folder import RunFolder, run_key
     from penjing.runner.job import Job
-    from penjing.runner.model_files import open_model
     from penjing.runner.result import finished_result
     from penjing.runner.run import run_job
-
-    if isinstance(model, (str, Path)):
-        model = open_model(Path(model))
-    from penjing.compression.losses import output_kind
-    from penjing.compression.model_tree import check_finite, check_traceable
-
-    check_traceable(model)
-    output_kind(model)  # refuses a model with several outputs
-    check_finite(model)
 
     def content_hash(network: Any) -> str:
         return hashlib.sha256(
@@ -116,13 +103,10 @@ def compress(
         ).hexdigest()
 
     weights = content_hash(model)
-    if isinstance(teacher, (str, Path)):
-        teacher = open_model(Path(teacher))
     # Another teacher makes another run.
     taught_by: tuple[str, ...] = ()
-    if hasattr(teacher, "get_weights"):
-        check_traceable(teacher)
-        check_finite(teacher)
+    if isinstance(teacher, (str, Path)) or hasattr(teacher, "get_weights"):
+        teacher = usable_model(teacher)
         taught_by = (content_hash(teacher),)
     elif hasattr(teacher, "fit") and hasattr(teacher, "get_params"):
         taught_by = (repr(teacher),)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from penjing.errors import ModelError
+from penjing.heavy import import_tensorflow
 
 
 def open_model(path: Path) -> Any:
@@ -41,6 +42,27 @@ def open_model(path: Path) -> Any:
             hint="with custom layers, call penjing.compress from Python after registering them with "
             "keras.saving.register_keras_serializable",
         ) from error
+
+
+def usable_model(given: Any) -> Any:
+    """A trained model with one output, from an object or a file; TensorFlow is started with its threads in order.
+
+    Raises:
+        ModelError: The file cannot be opened, or the model cannot be traced, has several outputs or values that are
+            not finite.
+    """
+    import_tensorflow()
+    from penjing.compression.determinism import fix_thread_order
+
+    fix_thread_order()  # before the model is opened, which starts TensorFlow
+    from penjing.compression.losses import output_kind
+    from penjing.compression.model_tree import check_finite, check_traceable
+
+    model = open_model(Path(given)) if isinstance(given, (str, Path)) else given
+    check_traceable(model)
+    output_kind(model)  # refuses a model with several outputs
+    check_finite(model)
+    return model
 
 
 def _open_h5(path: Path) -> Any:

@@ -10,8 +10,8 @@ from penjing.bundle.atomic import write_bytes_atomically, write_json_atomically
 from penjing.cache import cache_folder
 from penjing.compression.settings.sensitivity import SensitivitySettings
 from penjing.contract import Splits
-from penjing.heavy import import_tensorflow
 from penjing.reporting import SilentReporter
+from penjing.runner.model_files import usable_model
 
 if TYPE_CHECKING:
     from penjing.compression.sensitivity import Sensitivity
@@ -44,23 +44,12 @@ def analyse_sensitivity(
     from penjing.runner.arrays import guess_task, load_arrays
 
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
-    import_tensorflow()
-    from penjing.compression.determinism import fix_thread_order
-
-    fix_thread_order()  # before the model is opened, which starts TensorFlow
-    from penjing.compression.losses import output_kind
-    from penjing.compression.model_tree import check_finite, check_traceable
+    model = usable_model(model)
     from penjing.compression.sensitivity import hash_split, measure_sensitivity
     from penjing.compression.workbench import Workbench
     from penjing.metrics import FUNCTIONS, named_metric, usual_metric
     from penjing.runner.data_checks import check_splits
-    from penjing.runner.model_files import open_model
 
-    if isinstance(model, (str, Path)):
-        model = open_model(Path(model))
-    check_traceable(model)
-    output_kind(model)  # refuses a model with several outputs
-    check_finite(model)
     task = guess_task(splits, int(model.outputs[0].shape[-1]))
     described = named_metric(metric) if metric else usual_metric(task)
     check_splits(splits, task)

@@ -110,7 +110,7 @@ def apoz(graph: ChannelGraph, train: Split, task: Task, examples: int, seed: int
     for layer in model.layers:
         if layer.name in readers:
             for node in layer._inbound_nodes:
-                tensors += [tensor for tensor in node.input_tensors if _has_labels(graph, tensor)]
+                tensors += [tensor for tensor in node.input_tensors if graph.labels(tensor) is not None]
     tensors = list({id(tensor): tensor for tensor in tensors}.values())
     if not tensors:
         return np.full(len(graph.units), np.nan)
@@ -124,13 +124,6 @@ def apoz(graph: ChannelGraph, train: Split, task: Task, examples: int, seed: int
             size = np.abs(slices).mean(axis=1)
             _add(graph, labels.units, (slices != 0).mean(axis=1) + 1e-6 * size / (1.0 + size), total, count)
     return _mean(total, count)
-
-
-def _has_labels(graph: ChannelGraph, tensor: Any) -> bool:
-    try:
-        return graph.labels(tensor) is not None
-    except KeyError:
-        return False
 
 
 def _over_kernels(

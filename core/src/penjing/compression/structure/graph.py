@@ -82,12 +82,9 @@ class ChannelGraph:
         return cls(model, builder, labels)
 
     def labels(self, tensor: Any) -> Labels | None:
-        """The channel axis of a symbolic tensor of the model (also of a nested one) and the unit of each channel.
-
-        Raises:
-            KeyError: The tensor is not of this model.
-        """
-        return self._labels[id(tensor)]
+        """The channel axis of a symbolic tensor of the model (also of a nested one) and the unit of each channel. None
+        where it has none, and for a tensor of another model that shares layers with this one."""
+        return self._labels.get(id(tensor))
 
     def why_protected(self, atom: int) -> str | None:
         """Why an atom must stay; None where it may go."""

@@ -188,10 +188,7 @@ def _reshape_targets(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]
             continue
         for node in layer._inbound_nodes:
             output = node.outputs[0]
-            try:
-                labels = graph.labels(output)
-            except KeyError:
-                continue  # a call outside this model
+            labels = graph.labels(output)
             if labels is not None:
                 target = list(output.shape[1:])
                 target[labels.axis] = int((~gone[labels.units]).sum())
