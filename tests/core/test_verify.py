@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penjing.contract import ExportSettings
 from penjing.errors import BudgetError
+from penjing.export.litert import to_litert
 from penjing.metrics import accuracy, auc, balanced_accuracy, mean_absolute_error, root_mean_squared_error
 from penjing.verify.audit import audit_slices
 from penjing.verify.conformance import check_conformance
@@ -244,6 +248,45 @@ def test_no_slice_is_damaged_when_nothing_changed() -> None:
 
 
 # -------------------------------------------------------------------------------------------------- conformance
+
+
+def int8_network(*stack, spread: float = 1.0) -> tuple[bytes, np.ndarray]:
+    """An int8 file of layers behind 6 inputs whose largest kernel value is `spread`, and inputs."""
+    import keras
+
+    model = keras.Sequential([keras.Input((6,)), *stack])
+    generator = np.random.default_rng(4)
+    model.set_weights([spread * generator.uniform(-1, 1, weight.shape) for weight in model.get_weights()])
+    x = generator.normal(size=(30, 6)).astype("float32")
+    return to_litert(model, ExportSettings(mode="int8", calibration_examples=30), x), x
+
+
+def test_a_kernel_that_is_missing_leaves_a_runtime_out_and_not_the_check() -> None:
+    import keras
+
+    content, x = int8_network(keras.layers.Dense(8, activation="elu"), keras.layers.Dense(3))
+    report = check_conformance(content, x, task="regression")
+    assert "LiteRT reference" in report.missing and "ELU" in report.missing["LiteRT reference"]
+    assert all("LiteRT reference" not in pair.runtimes for pair in report.pairs)
+    assert report.step > 0
+
+
+@pytest.mark.parametrize(("spread", "aborts"), [(1.0, False), (1e-7, True)])
+def test_a_softmax_that_would_end_the_process_is_refused_instead(spread: float, aborts: bool) -> None:
+    import keras
+
+    content, x = int8_network(keras.layers.Dense(4), keras.layers.Softmax(), spread=spread)
+    report = check_conformance(content, x, task="classification")
+    assert ("LiteRT reference" in report.missing) is aborts
+    if aborts:
+        assert "SOFTMAX: its input has a step of" in report.missing["LiteRT reference"]
+        # And it would: in a process of its own, by LiteRT alone.
+        code = (
+            "import sys\nfrom ai_edge_litert.interpreter import Interpreter, OpResolverType\n"
+            "Interpreter(model_content=sys.stdin.buffer.read(), "
+            "experimental_op_resolver_type=OpResolverType.BUILTIN_REF).allocate_tensors()"
+        )
+        assert subprocess.run([sys.executable, "-c", code], input=content, capture_output=True).returncode < 0
 
 
 def test_every_runtime_is_compared_with_every_other(penjing_data: Path) -> None:

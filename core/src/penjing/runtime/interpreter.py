@@ -9,6 +9,7 @@ import numpy as np
 
 from penjing.errors import DataError, ModelError
 from penjing.quiet import caught_output
+from penjing.runtime.aborts import why_reference_kernels_abort
 
 Kernels = Literal["xnnpack", "reference"]
 
@@ -45,12 +46,16 @@ class LiteRTModel:
         if content[4:8] != b"TFL3":
             raise ModelError("this is no .tflite file", why="the identifier TFL3 is missing at byte 4")
         resolver = OpResolverType.AUTO if kernels == "xnnpack" else OpResolverType.BUILTIN_REF
+        aborting: str | None = None
         with caught_output() as chatter:
             try:
                 self._interpreter = Interpreter(
                     model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
                 )
-                self._interpreter.allocate_tensors()
+                # The interpreter has found the file whole; planning it is where kernels may end the process.
+                aborting = why_reference_kernels_abort(content) if kernels == "reference" else None
+                if aborting is None:
+                    self._interpreter.allocate_tensors()
                 failure: Exception | None = None
             except Exception as error:
                 failure = error
@@ -60,6 +65,12 @@ class LiteRTModel:
                 why=f"{failure} {chatter.text.strip()}".strip()[:600],
                 hint="see which operators it holds with: penjing inspect FILE",
             ) from failure
+        if aborting is not None:
+            raise ModelError(
+                "LiteRT's reference kernels cannot run the file",
+                why=aborting,
+                hint="train the model, or leave its softmax out: the largest input is the largest output",
+            )
         self.kernels = kernels
         self.threads = threads
         self.inputs = tuple(_info(d) for d in self._interpreter.get_input_details())
