@@ -6,9 +6,6 @@ python benchmarks/aware_training_speed.py
 from __future__ import annotations
 
 import statistics
-import tempfile
-import time
-from pathlib import Path
 
 from penjing.heavy import import_tensorflow
 
@@ -16,11 +13,10 @@ import_tensorflow()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from epoch_timing import seconds_an_epoch  # noqa: E402
 
-from penjing.compression.finetuning import Trainer  # noqa: E402
 from penjing.compression.quantization.aware_training import calibrate, simulated  # noqa: E402
 from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings  # noqa: E402
-from penjing.compression.settings.training import TrainingSettings  # noqa: E402
 from penjing.contract import Split  # noqa: E402
 
 EXAMPLES, EPOCHS, ROUNDS, FILTERS = 1500, 3, 3, 64
@@ -41,28 +37,6 @@ def network() -> keras.Model:
     return keras.Model(inputs, layers.Dense(12, activation="softmax")(x))
 
 
-def seconds_an_epoch(model: keras.Model, split: Split) -> float:
-    """Median over the epochs but the first, which compiles."""
-    marks: list[float] = []
-
-    def evaluate(_: keras.Model) -> float:
-        marks.append(time.perf_counter())  # the validation itself is left out of the comparison
-        return 0.0
-
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            task="classification",
-            train=split,
-            validation=split,
-            seed=0,
-            folder=Path(folder),
-            evaluate=evaluate,
-            higher_is_better=True,
-        )
-        trainer.fit(model, TrainingSettings(epochs=EPOCHS, batch_size=64))
-    return statistics.median(np.diff(marks))
-
-
 def main() -> None:
     """Measure and print."""
     generator = np.random.default_rng(0)
@@ -75,11 +49,11 @@ def main() -> None:
     }
     times: dict[str, list[float]] = {"float": [], **{name: [] for name in kinds}}
     for _ in range(ROUNDS):
-        times["float"].append(seconds_an_epoch(network(), split))
+        times["float"].append(seconds_an_epoch(network(), split, EPOCHS))
         for name, options in kinds.items():
             model, _ = simulated(network(), QuantizeAwareTrainingSettings(**options))
             calibrate(model, x, 64, seed=0)
-            times[name].append(seconds_an_epoch(model, split))
+            times[name].append(seconds_an_epoch(model, split, EPOCHS))
     base = statistics.median(times["float"])
     for name, values in times.items():
         middle = statistics.median(values)

@@ -6,9 +6,7 @@ python benchmarks/training_speed.py
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 from penjing.heavy import import_tensorflow
 
@@ -16,15 +14,14 @@ import_tensorflow()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from epoch_timing import seconds_an_epoch  # noqa: E402
 
 from penjing.compression.distillation.distiller import Distiller, TeacherSignals, Term, signal_arrays  # noqa: E402
 from penjing.compression.distillation.output_losses import OutputLoss  # noqa: E402
-from penjing.compression.finetuning import Trainer  # noqa: E402
 from penjing.compression.model_tree import weight_matrices  # noqa: E402
 from penjing.compression.pruning.sparsity_mask import hold_mask  # noqa: E402
 from penjing.compression.pruning.weights import smallest_masked  # noqa: E402
 from penjing.compression.settings.distillation import OutputLossSettings  # noqa: E402
-from penjing.compression.settings.training import TrainingSettings  # noqa: E402
 from penjing.contract import Split  # noqa: E402
 
 EXAMPLES, EPOCHS = 2000, 4
@@ -63,7 +60,6 @@ def main() -> None:
 
     def ours(label: str, prune: bool = False, teacher: keras.Model | None = None, cached: bool = False) -> None:
         model = network(48)
-        marks: list[float] = []
         split = Split(x=x, y=y, ids=[str(i) for i in range(EXAMPLES)])
         masks = {}
         if prune:
@@ -92,29 +88,9 @@ def main() -> None:
         def wrap(student: keras.Model, student_loss):
             return Distiller(student, student_loss, terms, 0.5, None if cached else beside), student_loss
 
-        with tempfile.TemporaryDirectory() as folder:
-
-            def evaluate(_: keras.Model) -> float:
-                marks.append(time.perf_counter())  # the validation itself is left out of the comparison
-                return 0.0
-
-            trainer = Trainer(
-                task="classification",
-                train=split,
-                validation=split,
-                seed=0,
-                folder=Path(folder),
-                evaluate=evaluate,
-                higher_is_better=True,
-            )
-            trainer.fit(
-                model,
-                TrainingSettings(epochs=EPOCHS, batch_size=64),
-                wrap=wrap if teacher is not None else None,
-                on_update=on_update,
-                signals=signals,
-            )
-        seconds = statistics.median(np.diff(marks))
+        seconds = seconds_an_epoch(
+            model, split, EPOCHS, wrap=wrap if teacher is not None else None, on_update=on_update, signals=signals
+        )
         print(f"{label}: {seconds:.2f} s an epoch, {seconds / base:.2f} times plain Keras")
 
     ours("engine, float")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,92 +15,16 @@ from pydantic import ValidationError
 from scipy.stats import spearmanr
 
 import penjing
+from distilling import accuracy, context, distil, image_context, image_network, part, rmse
 from penjing.compression import finetuning
 from penjing.compression.distillation import technique
-from penjing.compression.distillation.taps import Taps, listening, probe
 from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.settings.training import TrainingSettings
-from penjing.compression.workbench import Workbench
-from penjing.contract import Metric, Split, StepContext, StepOutcome, Task
+from penjing.contract import Task
 from penjing.errors import ModelError, RecipeError, UsageError
 from penjing.recipe import Recipe
-from penjing.reporting import SilentReporter
 
 layers = keras.layers
-
-
-def part(x: Any, y: np.ndarray, rows: slice, name: str, groups: Any = None) -> Split:
-    """Some rows of a data set."""
-    x = {key: values[rows] for key, values in x.items()} if isinstance(x, dict) else x[rows]
-    y = y[rows]
-    ids = [f"{name} {number}" for number in range(len(y))]
-    return Split(x=x, y=y, ids=ids, groups=None if groups is None else groups[rows])
-
-
-def context(
-    model: keras.Model,
-    train: Split,
-    validation: Split,
-    folder: Path,
-    *,
-    task: Task,
-    metric: Callable[[Any, Any], float],
-    direction: str = "higher",
-    teacher: Any = None,
-    reference: Callable[[], keras.Model] | None = None,
-    augment: Any = None,
-    build_teacher: Callable[[], keras.Model] | None = None,
-    seed: int = 1,
-) -> StepContext:
-    """What the pipeline would hand to the step."""
-    bench = Workbench(
-        task=task,
-        metric=Metric(name="score", function="", direction=direction, primary=True),  # type: ignore[arg-type]
-        metric_function=metric,
-        train=train,
-        validation=validation,
-        labels=(),
-        extra={},
-        seed=seed,
-        data_sha256="",
-        reporter=SilentReporter(),
-        augment=augment,
-        given_teacher=teacher,
-        build_teacher=build_teacher,
-        teacher_cache=folder / "teachers",
-    )
-    return StepContext(
-        model=model,
-        train=train,
-        validation=validation,
-        splits_extra={},
-        task=task,
-        labels=(),
-        metric=bench.metric,
-        seed=seed,
-        folder=folder,
-        invariants=(),
-        fit=bench.trainer(seed, folder, "step").fit,
-        evaluate=bench.evaluate,
-        teacher=bench.teacher,
-        progress=lambda line: None,
-        reference=reference,
-        augmented=augment is not None,
-    )
-
-
-def distil(context: StepContext, settings: Mapping[str, Any], **changes: Any) -> StepOutcome:
-    """Run the step with settings as they stand in a recipe."""
-    return technique.apply(replace(context, **changes), DistillSettings.model_validate(dict(settings)))
-
-
-def accuracy(targets: Any, outputs: Any) -> float:
-    return float(np.mean(np.asarray(outputs).argmax(1) == targets))
-
-
-def rmse(targets: Any, outputs: Any) -> float:
-    return float(np.sqrt(np.mean(np.square(np.asarray(outputs) - np.asarray(targets).reshape(outputs.shape)))))
-
 
 # ----------------------------------------------------------------------------------- a teacher is worth something
 
@@ -212,175 +135,6 @@ def test_independent_labels_are_taught_too(tmp_path: Path, task: Task, outputs: 
     alone = linear(outputs, 0, activation)
     bench.fit(alone, DistillSettings(**LINEAR))
     assert bench.evaluate(alone) < 0.8
-
-
-# ----------------------------------------------------------------------------------------------- inner layers
-
-
-def image_network(width: int, seed: int, name: str) -> keras.Model:
-    """Its inner layers lie in a nested model, where no graph of the outer model reaches them."""
-    keras.utils.set_random_seed(seed)
-    source = keras.Input((8, 8, 1))
-    x = layers.Conv2D(width, 3, padding="same", name="conv")(source)
-    x = layers.BatchNormalization(momentum=0.8, name="norm")(x)
-    x = layers.ReLU(name="relu")(x)
-    x = layers.Conv2D(width, 3, strides=2, padding="same", activation="relu", name="last")(x)
-    backbone = keras.Model(source, layers.Dropout(0.1, name="dropout")(x), name="backbone")
-    inputs = keras.Input((8, 8, 1))
-    x = layers.Flatten(name="flatten")(backbone(inputs))
-    x = layers.Dense(2 * width, activation="relu", name="hidden")(x)
-    return keras.Model(inputs, layers.Dense(4, activation="softmax", name="head")(x), name=name)
-
-
-@pytest.fixture(scope="module")
-def image_teacher(toy_arrays: dict[str, np.ndarray]) -> keras.Model:
-    model = image_network(12, 0, "teacher")
-    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False)
-    model.fit(toy_arrays["x"][:300], toy_arrays["y"][:300], epochs=10, batch_size=25, verbose=0)
-    return model
-
-
-def image_context(toy_arrays: dict, folder: Path, teacher: Any, student: keras.Model | None = None, **more: Any):
-    x, y = toy_arrays["x"], toy_arrays["y"]
-    student = image_network(6, 1, "student") if student is None else student
-    train, validation = part(x, y, slice(200), "train"), part(x, y, slice(400, 600), "validation")
-    return context(student, train, validation, folder, task="classification", metric=accuracy, teacher=teacher, **more)
-
-
-def features(model: keras.Model, x: np.ndarray, path: str) -> np.ndarray:
-    return np.asarray(Taps(model, [path])(x)[1][path])
-
-
-def spread(features: np.ndarray) -> np.ndarray:
-    """Mutual distances of the examples, over their mean."""
-    vectors = features.mean(axis=(1, 2)) if features.ndim == 4 else features
-    distances = np.linalg.norm(vectors[:, None] - vectors[None], axis=-1)
-    return distances / distances.mean()
-
-
-def hint_distance(teacher: np.ndarray, student: np.ndarray) -> float:
-    """Share of the teacher's map that no linear map of the student's gives."""
-    ones = np.ones((*student.shape[:-1], 1))
-    ours = np.concatenate([student, ones], -1).reshape(-1, student.shape[-1] + 1)
-    theirs = teacher.reshape(-1, teacher.shape[-1])
-    rest = theirs - ours @ np.linalg.lstsq(ours, theirs, rcond=None)[0]
-    return float(np.square(rest).sum() / np.square(theirs).sum())
-
-
-def attention_distance(teacher: np.ndarray, student: np.ndarray) -> float:
-    maps = [np.square(values).sum(-1).reshape(len(values), -1) + 1e-9 for values in (teacher, student)]
-    first, second = (values / np.linalg.norm(values, axis=1, keepdims=True) for values in maps)
-    return float(np.square(first - second).sum(1).mean())
-
-
-MEASURES: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]] = {
-    "hints": ("backbone/last", hint_distance),
-    "attention": ("backbone/last", attention_distance),
-    "relations": ("hidden", lambda teacher, student: float(np.abs(spread(teacher) - spread(student)).mean())),
-}
-
-
-@pytest.mark.parametrize("kind", list(MEASURES))
-def test_an_inner_loss_brings_what_it_compares_nearer(
-    toy_arrays: dict, image_teacher: keras.Model, tmp_path: Path, kind: str
-) -> None:
-    """Measured on other examples, by a formula of its own, against a student that learns from labels alone."""
-    x = toy_arrays["x"][450:550]
-    path, measure = MEASURES[kind]
-    training = {"epochs": 2, "min_updates": 240, "batch_size": 40, "learning_rate": 0.01}
-    bench = image_context(toy_arrays, tmp_path, image_teacher)
-    outcome = distil(bench, {**training, "weight": 1.0, "losses": [{"kind": kind}]})
-    alone = image_network(6, 1, "student")
-    bench.fit(alone, DistillSettings(**training))
-    theirs = features(image_teacher, x, path)
-    taught, untaught = (measure(theirs, features(model, x, path)) for model in (outcome.model, alone))
-    assert taught < 0.75 * untaught
-    assert outcome.figures[f"loss_{kind}_last"] < 0.8 * outcome.figures[f"loss_{kind}_first"]
-
-
-def test_layers_are_probed_in_the_order_in_which_they_run() -> None:
-    found = probe(image_network(3, 0, "network"))
-    assert [(feature.path, feature.shape) for feature in found.values()] == [
-        ("backbone/conv", (8, 8, 3)),
-        ("backbone/norm", (8, 8, 3)),
-        ("backbone/relu", (8, 8, 3)),
-        ("backbone/last", (4, 4, 3)),
-        ("backbone/dropout", (4, 4, 3)),
-        ("flatten", (48,)),
-        ("hidden", (6,)),
-        ("head", (4,)),
-    ]
-    assert [feature.path for feature in found.values() if not feature.before_head] == ["head"]
-
-
-def test_a_tap_leaves_the_layer_as_it_was() -> None:
-    model = image_network(3, 0, "network")
-    layer = model.get_layer("hidden")
-    before = dict(vars(layer))
-    with pytest.raises(ZeroDivisionError), listening({"hidden": layer}) as heard:
-        model(np.zeros((2, 8, 8, 1), "float32"))
-        assert len(heard["hidden"]) == 1
-        raise ZeroDivisionError
-    assert vars(layer).keys() == before.keys()
-
-
-PAIRS = [
-    ([["rela*", "last"]], "no layer of the student fits 'rela*'"),
-    ([["last", "backbon/last"]], "no layer of the teacher fits 'backbon/last'"),
-    ([["backbone/*", "last"]], "'backbone/*' fits 5 layers of the student, 'last' 1 of the teacher"),
-    ([["last", "relu"]], "cannot be compared: (4, 4, 6) and (8, 8, 12)"),
-]
-
-
-@pytest.mark.parametrize(("pairs", "message"), PAIRS)
-def test_pairs_that_do_not_fit_are_refused_with_the_layers(
-    toy_arrays: dict, image_teacher: keras.Model, tmp_path: Path, pairs: list, message: str
-) -> None:
-    bench = image_context(toy_arrays, tmp_path, image_teacher)
-    with pytest.raises(ModelError) as caught:
-        distil(bench, {"losses": [{"kind": "hints", "layers": pairs}]})
-    assert message in caught.value.what
-    assert "backbone/relu (8, 8" in f"{caught.value.hint} {caught.value.why}"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"losses": [{"kind": "hints", "layers": [["nowhere", "*"]]}]}, "no layer of the student fits"),
-        ({"losses": [{"kind": "outputs", "comparison": "pairwise"}]}, "do not fit a task"),
-    ],
-)
-def test_what_is_wrong_whoever_teaches_is_refused_before_a_teacher_is_trained(
-    toy_arrays: dict, tmp_path: Path, settings: dict, message: str
-) -> None:
-    def build_teacher() -> keras.Model:
-        raise AssertionError("trained for nothing")
-
-    with pytest.raises((ModelError, RecipeError), match=message):
-        distil(image_context(toy_arrays, tmp_path, None, build_teacher=build_teacher), settings)
-
-
-def test_patterns_that_fit_several_layers_pair_them_in_order(
-    toy_arrays: dict, image_teacher: keras.Model, tmp_path: Path
-) -> None:
-    bench = image_context(toy_arrays, tmp_path, image_teacher)
-    loss = {"kind": "hints", "layers": [["backbone/[lr]*", "backbone/[lr]*"], ["hidden", "hidden"]]}
-    figures = distil(bench, {"epochs": 1, "losses": [{"kind": "outputs"}, loss]}).figures
-    parts = {name for name in figures if name.startswith("loss_") and name.endswith("_last")}
-    assert parts == {
-        f"loss_{name}_last"
-        for name in ("labels", "outputs", "hints_backbone/relu", "hints_backbone/last", "hints_hidden")
-    }
-
-
-def test_maps_of_other_sizes_are_refused_by_default_too(toy_arrays: dict, tmp_path: Path) -> None:
-    inputs = keras.Input((8, 8, 1))
-    x = layers.GlobalMaxPooling2D()(layers.Conv2D(5, 4, name="odd")(inputs))
-    odd = keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
-    bench = image_context(toy_arrays, tmp_path, odd, image_network(6, 1, "student"))
-    with pytest.raises(ModelError, match="no feature maps of equal spatial size") as caught:
-        distil(bench, {"losses": [{"kind": "attention"}]})
-    assert "odd (5, 5, 5)" in str(caught.value) and "backbone/last (4, 4, 6)" in str(caught.value)
 
 
 # ------------------------------------------------------------------------------------------ recurrent, several inputs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,68 +20,11 @@ from penjing.compression.pruning.dead.removal import remove_dead
 from penjing.compression.pruning.dead.technique import apply, explain, preview
 from penjing.compression.pruning.sparsity_mask import SparsityMask
 from penjing.compression.settings.dead_channels import RemoveDeadSettings
-from penjing.contract import Metric, Split, StepContext
 from penjing.errors import CheckFailedError, DataError, ModelError
 from penjing.recipe import Recipe
+from removing import UNIT, assert_same_outputs, conv_pair, make_constant, randomize, removal_context
 
 L = keras.layers
-UNIT = [(-1.0, 1.0)]
-
-
-def _split(x: Any, prefix: str) -> Split:
-    count = len(next(iter(x.values())) if isinstance(x, dict) else x)
-    return Split(x=x, y=np.zeros(count, np.int64), ids=[f"{prefix}{i}" for i in range(count)])
-
-
-def _context(model: keras.Model, folder: Path, x: Any = None, invariants: Sequence[Any] = ()) -> StepContext:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("the step trains nothing")
-
-    if x is None:
-        x = np.random.default_rng(2).uniform(-1, 1, (60, *model.inputs[0].shape[1:])).astype("float32")
-    return StepContext(
-        model=model,
-        train=_split(x, "t"),
-        validation=_split(x, "v"),
-        splits_extra={},
-        task="classification",
-        labels=(),
-        metric=Metric(name="accuracy", function="a:b", direction="higher", primary=True),
-        seed=3,
-        folder=folder,
-        invariants=invariants,
-        fit=refuse,
-        evaluate=refuse,
-        teacher=refuse,
-        progress=lambda text: None,
-    )
-
-
-def _randomize(model: keras.Model, seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    for variable in model.weights:
-        fan_in = max(1, int(np.prod(variable.shape[:-1])))
-        values = generator.normal(0, fan_in**-0.5, variable.shape)
-        if variable.name in ("gamma", "moving_variance"):
-            values = generator.uniform(0.5, 1.5, variable.shape)
-        variable.assign(values)
-
-
-def _same_outputs(before: keras.Model, after: keras.Model, low: float = -1.0, high: float = 1.0) -> None:
-    generator = np.random.default_rng(11)
-    xs = []
-    for tensor in before.inputs:
-        x = generator.uniform(low, high, (40, *tensor.shape[1:]))
-        x[::2] = np.where(generator.random(x[::2].shape) < 0.5, low, high)
-        xs.append(x.astype("float32"))
-    given = xs if len(xs) > 1 else xs[0]
-    pairs = zip(keras.tree.flatten(before(given)), keras.tree.flatten(after(given)), strict=True)
-    for old, new in ((np.asarray(a, float), np.asarray(b, float)) for a, b in pairs):
-        size = np.abs(old).max()
-        # Where an output hardly varies, the rounding of its size remains.
-        width = max(np.ptp(old), 0.05 * size) if np.ptp(old) else size
-        assert np.abs(old - new).max() <= 1e-5 * width
-
 
 # -------------------------------------------------------------------------------- what is planted in a chain is found
 
@@ -140,7 +82,7 @@ def chain(draw: Draw) -> tuple[keras.Model, dict[str, int]]:
         x = (L.GlobalAveragePooling1D if one_d else L.GlobalAveragePooling2D)()(x)
     head = L.Dense(3, activation="softmax", name="head")
     model = keras.Model(inputs, head(x))
-    _randomize(model, draw.number(0, 1000))
+    randomize(model, draw.number(0, 1000))
     readers.append(head)
     expected = {}
     for number in range(blocks):
@@ -195,7 +137,7 @@ def test_planted_dead_channels_are_found_and_not_missed(seed: int) -> None:
         assert left <= layer.filters - count, (name, removal.dead)
     if not removal.dead and not removal.idle:
         assert removal.model is model
-    _same_outputs(model, removal.model)
+    assert_same_outputs(model, removal.model)
 
 
 # --------------------------------------------------------------------------------------- any graph keeps its outputs
@@ -230,7 +172,7 @@ def graph(draw: Draw) -> keras.Model:
     x = L.Dense(5, activation="relu")(x)
     model = keras.Model(inputs, [L.Dense(2)(x), L.Dense(1, activation="tanh")(x)])
     seed = draw.number(0, 10_000)
-    _randomize(model, seed)
+    randomize(model, seed)
     generator = np.random.default_rng(seed)
     share = draw.one_of(0.1, 0.4, 0.7)
     for variable in model.weights:
@@ -250,7 +192,7 @@ def test_whatever_is_removed_the_outputs_stay(seed: int) -> None:
     model = graph(Draw(seed))
     weights = model.get_weights()
     removal = remove_dead(model, UNIT)
-    _same_outputs(model, removal.model)
+    assert_same_outputs(model, removal.model)
     assert count_parameters(removal.model) <= count_parameters(model)
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
     again = remove_dead(removal.model, UNIT)
@@ -263,9 +205,9 @@ def test_a_model_with_nothing_dead_is_unchanged_to_the_bit(activation: str, tmp_
     x = L.Conv2D(4, 3, padding="same", activation=activation)(inputs)
     x = L.Add()([x, L.BatchNormalization()(L.Conv2D(4, 1)(x))])
     model = keras.Model(inputs, L.Dense(3, activation="softmax")(L.Flatten()(L.MaxPooling2D()(x))))
-    _randomize(model, 4)
+    randomize(model, 4)
     weights = model.get_weights()
-    outcome = apply(_context(model, tmp_path), RemoveDeadSettings())
+    outcome = apply(removal_context(model, tmp_path), RemoveDeadSettings())
     assert outcome.summary == "nothing dead: the model is unchanged"
     assert outcome.model is model
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
@@ -277,287 +219,10 @@ def test_a_published_architecture_keeps_its_outputs(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     model = keras.applications.MobileNetV2(input_shape=(32, 32, 3), alpha=0.35, weights=None, classes=7)
     removal = remove_dead(model, UNIT)
-    _same_outputs(model, removal.model)
+    assert_same_outputs(model, removal.model)
     # Depthwise kernels of nine negative weights after a ReLU6 occur by chance: one in 512.
     assert set(removal.dead) and all(set(rules) == {"relu never positive"} for rules in removal.dead.values())
     assert count_parameters(removal.model) < count_parameters(model)
-
-
-# ----------------------------------------------------------------------------------------------- rule by rule
-
-
-def _conv_pair(first: dict[str, Any], second: dict[str, Any]) -> tuple[keras.Model, Any, Any]:
-    inputs = keras.Input((8, 8, 1))
-    one, two = L.Conv2D(3, 1, name="one", **first), L.Conv2D(2, 3, name="two", **second)
-    model = keras.Model(inputs, two(one(inputs)))
-    _randomize(model, 1)
-    return model, one, two
-
-
-def _make_constant(layer: Any, channel: int, value: float) -> None:
-    kernel, bias = (np.array(weight) for weight in layer.get_weights())
-    kernel[..., channel], bias[channel] = 0.0, value
-    layer.set_weights([kernel, bias])
-
-
-def test_a_constant_goes_into_the_bias_behind_it() -> None:
-    model, one, two = _conv_pair({}, {"padding": "valid"})
-    _make_constant(one, 1, 1.25)
-    kernel, bias = (np.array(weight) for weight in two.get_weights())
-    removal = remove_dead(model, UNIT)
-    assert removal.dead == {"one": {"kernel zero": 1}}
-    expected = bias + 1.25 * kernel[:, :, 1].sum(axis=(0, 1))
-    assert np.allclose(np.asarray(removal.model.get_layer("two").bias), expected, atol=1e-6)
-    _same_outputs(model, removal.model)
-
-
-def test_a_constant_behind_padding_stays_unless_it_is_zero() -> None:
-    """At the borders the padding's zeros stand in the constant's place: no bias does that."""
-    for value, left in ((1.25, 3), (0.0, 2)):
-        model, one, _ = _conv_pair({}, {"padding": "same"})
-        _make_constant(one, 1, value)
-        removal = remove_dead(model, UNIT)
-        assert removal.model.get_layer("one").filters == left
-        _same_outputs(model, removal.model)
-
-
-def test_a_layer_without_bias_gets_one_where_a_constant_needs_it() -> None:
-    model, one, _ = _conv_pair({}, {"padding": "valid", "use_bias": False})
-    _make_constant(one, 1, 1.25)
-    removal = remove_dead(model, UNIT)
-    assert removal.model.get_layer("two").use_bias
-    assert removal.model.get_layer("one").filters == 2
-    _same_outputs(model, removal.model)
-
-
-def test_a_normalization_behind_takes_the_constant_where_there_is_no_bias() -> None:
-    inputs = keras.Input((8, 8, 1))
-    one = L.Conv2D(3, 1, name="one")
-    x = L.Conv2D(2, 3, use_bias=False, name="two")(one(inputs))
-    model = keras.Model(inputs, L.BatchNormalization(name="norm")(x))
-    _randomize(model, 1)
-    _make_constant(one, 1, 1.25)
-    removal = remove_dead(model, UNIT)
-    assert not removal.model.get_layer("two").use_bias
-    assert removal.model.get_layer("one").filters == 2
-    _same_outputs(model, removal.model)
-
-
-def test_a_channel_that_is_constant_at_one_reader_only_stays() -> None:
-    inputs = keras.Input((6,))
-    first = L.Dense(4, name="first")
-    x = first(inputs)
-    outputs = L.Add()([L.Dense(2, name="after")(L.ReLU()(x)), L.Dense(2, name="before")(x)])
-    model = keras.Model(inputs, outputs)
-    _randomize(model, 2)
-    first.bias.assign([-50.0, 0.0, 0.0, 0.0])
-    assert not remove_dead(model, UNIT).dead
-
-
-def test_a_residual_channel_goes_only_where_both_branches_let_it() -> None:
-    for both, left in ((False, 4), (True, 3)):
-        inputs = keras.Input((6,))
-        one, two = L.Dense(4, name="one"), L.Dense(4, name="two")
-        x = L.ReLU()(L.Add()([one(inputs), two(inputs)]))
-        model = keras.Model(inputs, L.Dense(2)(x))
-        _randomize(model, 2)
-        one.bias.assign([-50.0, 0.0, 0.0, 0.0])
-        two.bias.assign([-50.0 if both else 49.0, 0.0, 0.0, 0.0])
-        removal = remove_dead(model, UNIT)
-        assert removal.model.get_layer("one").units == left
-        assert removal.model.get_layer("two").units == left
-        _same_outputs(model, removal.model)
-
-
-def test_what_feeds_only_dead_channels_dies_with_them() -> None:
-    """The second layer's only reader of channel 0 is a channel that the ReLU kills."""
-    inputs = keras.Input((6,))
-    first, second = L.Dense(4, name="first"), L.Dense(3, activation="relu", name="second")
-    model = keras.Model(inputs, L.Dense(2)(second(first(inputs))))
-    _randomize(model, 3)
-    kernel = np.array(second.kernel)
-    kernel[0, 1:] = 0.0
-    second.kernel.assign(kernel)
-    second.bias.assign([-90.0, 0.0, 0.0])
-    removal = remove_dead(model, UNIT)
-    assert removal.dead["first"] == {"read by no later layer": 1}
-    assert removal.dead["second"] == {"relu never positive": 1}
-    _same_outputs(model, removal.model)
-
-
-def test_a_branch_that_is_multiplied_by_zero_falls_away() -> None:
-    inputs = keras.Input((6, 6, 2))
-    x = L.Conv2D(4, 3, padding="same", activation="tanh", name="stem")(inputs)
-    branch = L.Conv2D(4, 3, padding="same", name="branch")(x)
-    gate = L.Dense(4, activation="hard_sigmoid", name="gate")(L.GlobalAveragePooling2D(keepdims=True)(x))
-    x = L.Add(name="sum")([x, L.Multiply(name="gated")([branch, gate])])
-    model = keras.Model(inputs, L.Dense(2)(L.Flatten()(x)))
-    _randomize(model, 5)
-    model.get_layer("gate").bias.assign([-30.0] * 4)
-    removal = remove_dead(model, UNIT)
-    left = {layer.name for layer in removal.model.layers}
-    assert not {"branch", "gate", "gated", "sum"} & left
-    assert removal.idle["sum"] == "the other branch is zero"
-    _same_outputs(model, removal.model)
-
-
-def test_layers_that_do_nothing_are_left_out_and_dropout_stays() -> None:
-    inputs = keras.Input((6, 6, 2))
-    x = L.Rescaling(1.0, name="scale")(inputs)
-    x = L.ZeroPadding2D(0, name="pad")(x)
-    x = L.Conv2D(3, 3, activation="relu", name="conv")(x)
-    x = L.ReLU(name="again")(x)
-    x = L.MaxPooling2D(1, name="window")(x)
-    x = L.Dropout(0.5, name="dropout")(x)
-    x = L.Activation("linear", name="linear")(x)
-    model = keras.Model(inputs, L.Dense(2, name="head")(L.Flatten(name="flatten")(x)))
-    _randomize(model, 5)
-    removal = remove_dead(model, UNIT)
-    assert set(removal.idle) == {"scale", "pad", "again", "window", "linear"}
-    assert [layer.name for layer in removal.model.layers[1:]] == ["conv", "dropout", "flatten", "head"]
-    _same_outputs(model, removal.model)
-
-
-def test_a_sequential_and_a_nested_model_are_handled(tmp_path: Path) -> None:
-    backbone = keras.Sequential([keras.Input((6,)), L.Dense(4, name="inner"), L.ReLU(), L.Dense(3)], name="backbone")
-    model = keras.Sequential([keras.Input((6,)), L.Activation("linear", name="idle"), backbone, L.Dense(2)])
-    _randomize(model, 5)
-    backbone.get_layer("inner").bias.assign([-30.0, 0.0, 0.0, 0.0])
-    removal = remove_dead(model, UNIT)
-    assert removal.dead == {"backbone/inner": {"relu never positive": 1}}
-    assert set(removal.idle) == {"idle"}
-    _same_outputs(model, removal.model)
-
-
-def test_recurrent_layers_take_constants_into_their_bias() -> None:
-    for layer in (L.LSTM, L.GRU, L.SimpleRNN):
-        inputs = keras.Input((5, 3))
-        dense = L.Dense(4, name="first")
-        model = keras.Model(inputs, L.Dense(2)(layer(3, name="memory")(dense(inputs))))
-        _randomize(model, 6)
-        _make_constant(dense, 2, 0.8)
-        removal = remove_dead(model, UNIT)
-        assert removal.dead == {"first": {"kernel zero": 1}}
-        _same_outputs(model, removal.model)
-
-
-def test_a_recurrent_layer_without_bias_gets_one_of_zeros() -> None:
-    """Keras starts the forget gate's bias at one."""
-    inputs = keras.Input((5, 3))
-    dense = L.Dense(4, name="first")
-    model = keras.Model(inputs, L.Dense(2)(L.LSTM(3, use_bias=False, name="memory")(dense(inputs))))
-    _randomize(model, 6)
-    _make_constant(dense, 2, 0.8)
-    removal = remove_dead(model, UNIT)
-    assert removal.model.get_layer("memory").cell.use_bias
-    _same_outputs(model, removal.model)
-
-
-def test_channels_that_masking_looks_at_stay() -> None:
-    """Steps in which all channels are zero do not count; without the constant channel there would be some."""
-    for behind in (L.LSTM(3), L.Flatten()):
-        inputs = keras.Input((5, 3))
-        dense = L.Dense(2, activation="relu", name="first")
-        model = keras.Model(inputs, L.Dense(2)(behind(L.Masking(0.0)(dense(inputs)))))
-        _randomize(model, 6)
-        dense.bias.assign([-0.3, 0.0])
-        _make_constant(dense, 1, 0.8)
-        removal = remove_dead(model, UNIT)
-        assert removal.model.get_layer("first").units == 2
-        _same_outputs(model, removal.model)
-
-
-def test_a_dead_network_shrinks_to_one_channel_a_layer() -> None:
-    inputs = keras.Input((6,))
-    x = L.Dense(5, name="first", activation="relu")(inputs)
-    dead = L.Dense(4, name="dead", activation="relu")
-    model = keras.Model(inputs, L.Dense(2)(dead(x)))
-    _randomize(model, 6)
-    dead.bias.assign([-40.0] * 4)
-    removal = remove_dead(model, UNIT)
-    assert [layer.units for layer in removal.model.layers if isinstance(layer, L.Dense)] == [1, 1, 2]
-    _same_outputs(model, removal.model)
-
-
-def test_what_stays_for_form_is_read_by_nothing() -> None:
-    """relu(20 - 10 x) is dead for x near 5.5. It stays, as the only channel, but x goes, and then it is not dead."""
-    inputs = keras.Input((2,))
-    first, dead = L.Dense(3, name="first"), L.Dense(1, activation="relu", name="dead")
-    model = keras.Model(inputs, L.Add()([L.Dense(2, name="head")(dead(first(inputs))), L.Dense(2)(inputs)]))
-    _randomize(model, 1)
-    first.set_weights([np.full((2, 3), 0.1), np.full(3, 5.5)])
-    dead.set_weights([np.full((3, 1), -10.0), np.array([20.0])])
-    removal = remove_dead(model, UNIT)
-    assert removal.model.get_layer("first").units == 1
-    assert not np.asarray(removal.model.get_layer("head").kernel).any()
-    _same_outputs(model, removal.model)
-
-
-@keras.saving.register_keras_serializable(package="penjing_tests")
-class Flipped(L.Layer):
-    """Turns the channels around: a layer that penjing knows nothing of."""
-
-    def call(self, inputs: Any) -> Any:
-        return keras.ops.flip(inputs, -1) * 50.0
-
-
-def test_an_unknown_layer_ends_the_knowledge_and_nothing_else() -> None:
-    """Before it the channels stay, since it may look at all of them; behind it the proof starts anew."""
-    inputs = keras.Input((6,))
-    before, behind = L.Dense(4, activation="relu", name="before"), L.Dense(4, activation="relu", name="behind")
-    x = L.Activation("sigmoid")(Flipped()(before(inputs)))
-    model = keras.Model(inputs, L.Dense(2)(behind(x)))
-    _randomize(model, 2)
-    for layer in (before, behind):
-        layer.bias.assign([-40.0, 0.0, 0.0, 0.0])
-    removal = remove_dead(model, UNIT)
-    assert removal.dead == {"behind": {"relu never positive": 1}}
-    _same_outputs(model, removal.model)
-
-
-def test_a_model_with_a_call_of_its_own_is_left_alone(tmp_path: Path) -> None:
-    class Doubled(keras.Model):
-        def call(self, inputs: Any) -> Any:
-            return 2.0 * super().call(inputs)
-
-    inputs = keras.Input((6,))
-    dense = L.Dense(4, activation="relu", name="dense")
-    model = Doubled(inputs, L.Dense(2)(dense(inputs)))
-    dense.bias.assign([-40.0, 0.0, 0.0, 0.0])
-    outcome = apply(_context(model, tmp_path), RemoveDeadSettings())
-    assert outcome.model is model
-    (change,) = explain(model, RemoveDeadSettings())
-    assert "a call of its own" in change.change
-
-
-def test_words_as_inputs_have_a_range_of_whole_numbers(tmp_path: Path) -> None:
-    inputs = keras.Input((7,), dtype="int32")
-    embedding = L.Embedding(20, 5, name="words")
-    model = keras.Model(inputs, L.Dense(2)(L.GRU(4)(embedding(inputs))))
-    _randomize(model, 2)
-    table = np.array(embedding.embeddings)
-    table[:, 3] = 0.6
-    embedding.embeddings.assign(table)
-    x = np.random.default_rng(0).integers(0, 20, (30, 7))
-    outcome = apply(_context(model, tmp_path, x), RemoveDeadSettings())
-    certificate = json.loads((tmp_path / "certificate.json").read_text())
-    assert certificate["channels_by_rule"] == {"embedding constant": 1}
-    assert list(certificate["input_range"].values()) == [[0.0, 19.0]]
-    assert outcome.model.get_layer("words").output_dim == 4
-
-
-def test_where_something_is_promised_no_layer_goes_and_no_weight_changes() -> None:
-    inputs = keras.Input((6,))
-    first, second = L.Dense(5, activation="tanh", name="first"), L.Dense(4, activation="relu", name="second")
-    branch = L.Dense(3, name="third")(second(first(inputs)))
-    model = keras.Model(inputs, L.Dense(2, name="head")(L.Add()([L.Dense(3, name="other")(inputs), branch])))
-    _randomize(model, 6)
-    second.bias.assign([-40.0] * 4)
-    removal = remove_dead(model, UNIT, promised=True)
-    assert [removal.model.get_layer(name).units for name in ("first", "second", "third")] == [5, 1, 3]
-    kept = np.asarray(model.get_layer("third").kernel)[removal.kept["third"][0]]
-    assert np.array_equal(kept, np.asarray(removal.model.get_layer("third").kernel))
-    _same_outputs(model, removal.model)
 
 
 # ------------------------------------------------------------------------------- range, evidence, certificate
@@ -568,7 +233,7 @@ def _threshold_model() -> keras.Model:
     inputs = keras.Input((1,), name="x")
     dense = L.Dense(2, activation="relu", name="hidden")
     model = keras.Model(inputs, L.Dense(1, name="out")(dense(inputs)))
-    _randomize(model, 0)
+    randomize(model, 0)
     dense.set_weights([np.array([[1.0, 1.0]]), np.array([-2.0, 3.0])])
     return model
 
@@ -577,7 +242,7 @@ def _threshold_model() -> keras.Model:
 def test_the_proof_is_relative_to_the_declared_range(range_: Any, left: int, tmp_path: Path) -> None:
     x = np.linspace(0, 1, 50, dtype="float32")[:, None]
     chosen = RemoveDeadSettings(input_range=range_)
-    outcome = apply(_context(_threshold_model(), tmp_path, x), chosen)
+    outcome = apply(removal_context(_threshold_model(), tmp_path, x), chosen)
     assert outcome.model.get_layer("hidden").units == left
     assert json.loads((tmp_path / "certificate.json").read_text())["input_range_from"] == "declared"
 
@@ -585,14 +250,14 @@ def test_the_proof_is_relative_to_the_declared_range(range_: Any, left: int, tmp
 def test_without_a_declared_range_it_is_that_of_the_data_widened(tmp_path: Path) -> None:
     x = np.linspace(0, 1.9, 50, dtype="float32")[:, None]
     for widen, left in ((0.0, 1), (0.1, 2)):  # 1.9 + 0.19 is more than 2
-        outcome = apply(_context(_threshold_model(), tmp_path, x), RemoveDeadSettings(widen=widen))
+        outcome = apply(removal_context(_threshold_model(), tmp_path, x), RemoveDeadSettings(widen=widen))
         assert outcome.model.get_layer("hidden").units == left
 
 
 def test_data_outside_of_the_declared_range_is_refused(tmp_path: Path) -> None:
     x = np.linspace(0, 3, 50, dtype="float32")[:, None]
     with pytest.raises(DataError, match=r"(?s)0 to 3.*input 'x'"):
-        apply(_context(_threshold_model(), tmp_path, x), RemoveDeadSettings(input_range=(-1, 2)))
+        apply(removal_context(_threshold_model(), tmp_path, x), RemoveDeadSettings(input_range=(-1, 2)))
     with pytest.raises(ModelError, match="no input 'y'"):
         explain(_threshold_model(), RemoveDeadSettings(input_range={"y": (-1, 2)}))
 
@@ -606,10 +271,10 @@ def test_a_range_upside_down_or_endless_is_refused_in_the_recipe(bad: Any) -> No
 def test_the_data_as_evidence_removes_more_and_says_that_it_is_no_proof(tmp_path: Path) -> None:
     """A range over which nothing can be proven, and data that never leaves the dead part."""
     x = np.linspace(0, 1.5, 50, dtype="float32")[:, None]
-    proof = apply(_context(_threshold_model(), tmp_path, x), RemoveDeadSettings(input_range=(-1, 4)))
+    proof = apply(removal_context(_threshold_model(), tmp_path, x), RemoveDeadSettings(input_range=(-1, 4)))
     assert proof.model.get_layer("hidden").units == 2
     chosen = RemoveDeadSettings(input_range=(-1, 4), evidence="data")
-    seen = apply(_context(_threshold_model(), tmp_path, x), chosen)
+    seen = apply(removal_context(_threshold_model(), tmp_path, x), chosen)
     assert seen.model.get_layer("hidden").units == 1
     assert "not proven" in seen.summary
     certificate = json.loads((tmp_path / "certificate.json").read_text())
@@ -623,20 +288,20 @@ def test_a_difference_at_the_outputs_stops_the_step(tmp_path: Path, monkeypatch:
     """A removal that forgets to put the constant into the bias must not get through."""
     from penjing.compression.pruning.dead.readers import Reader
 
-    model, one, _ = _conv_pair({}, {"padding": "valid"})
-    _make_constant(one, 1, 1.25)
+    model, one, _ = conv_pair({}, {"padding": "valid"})
+    make_constant(one, 1, 1.25)
     weights = model.get_weights()
     monkeypatch.setattr(Reader, "fold", lambda self, removed: None)
     with pytest.raises(CheckFailedError, match="nothing was removed"):
-        apply(_context(model, tmp_path), RemoveDeadSettings())
+        apply(removal_context(model, tmp_path), RemoveDeadSettings())
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
     assert not (tmp_path / "certificate.json").exists()
 
 
 def test_the_certificate_counts_channels_parameters_and_rules(tmp_path: Path) -> None:
-    model, one, _ = _conv_pair({}, {"padding": "valid"})
-    _make_constant(one, 1, 1.25)
-    outcome = apply(_context(model, tmp_path), RemoveDeadSettings(input_range=(-1, 1), examples=20))
+    model, one, _ = conv_pair({}, {"padding": "valid"})
+    make_constant(one, 1, 1.25)
+    outcome = apply(removal_context(model, tmp_path), RemoveDeadSettings(input_range=(-1, 1), examples=20))
     certificate = json.loads((tmp_path / "certificate.json").read_text())
     # A filter of one weight and one bias; nine weights in each of two filters behind it.
     assert certificate["parameters_removed"] == 1 + 1 + 2 * 9
@@ -658,10 +323,10 @@ def test_outputs_that_are_no_numbers_count_as_they_are(tmp_path: Path) -> None:
     inputs = keras.Input((6,))
     dense = L.Dense(4, activation="relu", name="dense")
     model = keras.Model(inputs, keras.ops.log(L.Dense(2)(dense(inputs))))
-    _randomize(model, 2)
+    randomize(model, 2)
     for bias, removed in (0.0, 0), (-40.0, 1):
         dense.bias.assign([bias, 0.0, 0.0, 0.0])
-        outcome = apply(_context(model, tmp_path), RemoveDeadSettings(input_range=(-1, 1)))
+        outcome = apply(removal_context(model, tmp_path), RemoveDeadSettings(input_range=(-1, 1)))
         assert outcome.figures["channels_removed"] == removed
         certificate = json.loads((tmp_path / "certificate.json").read_text())
         assert np.isfinite(certificate["output_ranges"]).all()
@@ -679,8 +344,8 @@ def test_explain_says_what_is_dead_before_anything_is_changed() -> None:
 
 
 def test_an_unbounded_range_is_no_error() -> None:
-    model, one, _ = _conv_pair({}, {"padding": "valid"})
-    _make_constant(one, 1, 1.25)
+    model, one, _ = conv_pair({}, {"padding": "valid"})
+    make_constant(one, 1, 1.25)
     assert remove_dead(model, [UNBOUNDED]).dead == {"one": {"kernel zero": 1}}
 
 
@@ -688,14 +353,14 @@ def test_several_inputs_each_have_a_range(tmp_path: Path) -> None:
     first, second = keras.Input((2,), name="a"), keras.Input((3,), name="b")
     hidden = L.Dense(3, activation="relu", name="hidden")
     model = keras.Model({"a": first, "b": second}, L.Dense(2)(hidden(L.Concatenate()([first, second]))))
-    _randomize(model, 0)
+    randomize(model, 0)
     kernel = np.ones((5, 3))
     hidden.set_weights([kernel, np.array([-30.0, 0.0, 0.0])])
     generator = np.random.default_rng(0)
     x = {"a": generator.uniform(0, 9, (30, 2)), "b": generator.uniform(0, 1, (30, 3))}
     x = {name: array.astype("float32") for name, array in x.items()}
     ranges = {"a": (0, 10), "b": (0, 3)}  # at most 20 + 9 - 30
-    outcome = apply(_context(model, tmp_path, x), RemoveDeadSettings(input_range=ranges))
+    outcome = apply(removal_context(model, tmp_path, x), RemoveDeadSettings(input_range=ranges))
     assert outcome.model.get_layer("hidden").units == 2
     assert json.loads((tmp_path / "certificate.json").read_text())["input_range"] == {"a": [0.0, 10.0], "b": [0.0, 3.0]}
 
@@ -741,13 +406,13 @@ def test_in_a_recipe_it_keeps_earlier_promises_and_shrinks_the_file(
 
 
 def test_promises_follow_the_channels_that_are_left(tmp_path: Path) -> None:
-    model, one, two = _conv_pair({}, {"padding": "valid"})
-    _make_constant(one, 1, 1.25)
+    model, one, two = conv_pair({}, {"padding": "valid"})
+    make_constant(one, 1, 1.25)
     mask = np.ones(two.kernel.shape, bool)
     mask[0, 0, 2, 1] = False
     two.kernel.assign(np.where(mask, np.asarray(two.kernel), 0.0))
     promise = SparsityMask(masks={"two": mask})
-    outcome = apply(_context(model, tmp_path, invariants=[promise]), RemoveDeadSettings())
+    outcome = apply(removal_context(model, tmp_path, invariants=[promise]), RemoveDeadSettings())
     assert not promise.resized(outcome.kept).check(outcome.model)
     wrong = SparsityMask(masks={"two": ~mask}).resized(outcome.kept)
     assert wrong.check(outcome.model)
@@ -759,9 +424,9 @@ def test_the_page_has_a_recipe_that_runs_and_every_setting(tmp_path: Path) -> No
     (step,) = Recipe.from_toml(text).steps
     assert step.technique == "remove-dead"
     chosen = RemoveDeadSettings(**step.settings)
-    model, one, _ = _conv_pair({}, {"padding": "valid"})
-    _make_constant(one, 1, 1.25)
-    assert apply(_context(model, tmp_path), chosen).figures["channels_removed"] == 1
+    model, one, _ = conv_pair({}, {"padding": "valid"})
+    make_constant(one, 1, 1.25)
+    assert apply(removal_context(model, tmp_path), chosen).figures["channels_removed"] == 1
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(RemoveDeadSettings.model_fields)
 
 
@@ -769,26 +434,3 @@ def test_the_next_step_is_previewed_on_the_smaller_model() -> None:
     chosen = RemoveDeadSettings(input_range=(0, 1))
     assert preview(_threshold_model(), chosen).model.get_layer("hidden").units == 1
     assert preview(_threshold_model(), RemoveDeadSettings()).model.get_layer("hidden").units == 2
-
-
-@keras.saving.register_keras_serializable(package="penjing_tests")
-class Nameless(keras.layers.Layer):
-    """A layer whose weight has no name of its own, as LayerScale of keras.applications."""
-
-    def build(self, shape):
-        self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
-
-    def call(self, x):
-        return x * self.factor
-
-
-def test_weights_without_names_survive_what_is_left_out_beside_them() -> None:
-    inputs = keras.Input((4,))
-    x = keras.layers.Activation("linear", name="idle")(keras.layers.Dense(5, name="dense")(inputs))
-    x = keras.layers.Lambda(lambda x: x + 1.0, name="code")(Nameless(name="scale")(x))
-    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(x))
-    model.get_layer("scale").factor.assign([1.0, 2.0, 3.0, 4.0, 5.0])
-    removal = remove_dead(model, [(-1.0, 1.0)])
-    assert "idle" in removal.idle
-    x = np.random.default_rng(0).uniform(-1, 1, (16, 4)).astype("float32")
-    np.testing.assert_array_equal(model(x), removal.model(x))

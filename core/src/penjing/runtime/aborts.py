@@ -28,8 +28,9 @@ def why_reference_kernels_abort(content: bytes) -> str | None:
             step = quantization.Scale(0)
             if step <= SMALLEST_SOFTMAX_STEP:
                 return (
-                    f"operator {number}, SOFTMAX: its input has a step of {step:.1e}, and "
-                    f"{SMALLEST_SOFTMAX_STEP:.1e} or less ends the process; the values in front of it hardly vary, as those of an untrained model"
+                    f"operator {number}, SOFTMAX: its input has a step of {step:.1e}, "
+                    f"and {SMALLEST_SOFTMAX_STEP:.1e} or less ends the process; "
+                    "the values in front of it hardly vary, as those of an untrained model"
                 )
     return None
 
