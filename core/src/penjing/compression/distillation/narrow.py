@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from penjing.compression.model_tree import check_traceable, walk_layers
+from penjing.compression.structure.copying import layer_again
 from penjing.contract import LayerChange
 from penjing.errors import ModelError
 
@@ -151,12 +152,13 @@ class _Rebuild:
             fresh = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in keras.tree.flatten(args)]
             structure = layer.inputs[0] if isinstance(layer, keras.Sequential) else layer.input
             return self.model(layer, keras.tree.pack_sequence_as(structure, fresh))
-        config = layer.get_config()
+        return layer_again(layer, lambda config: self._narrow(layer, config, args))
+
+    def _narrow(self, layer: Any, config: dict[str, Any], args: tuple[Any, ...]) -> None:
         if isinstance(layer, keras.layers.Reshape):
             config["target_shape"] = _reshaped(layer, args)
         elif isinstance(layer, keras.layers.Layer) and layer.weights and not _is_fixed(layer):
-            config = self._scaled(type(layer), config, layer, id(layer) in self.heads)
-        return type(layer).from_config(config)
+            config.update(self._scaled(type(layer), config, layer, id(layer) in self.heads))
 
     def _scaled(self, kind: type, config: Mapping[str, Any], layer: Any, is_head: bool) -> dict[str, Any]:
         """The configuration with its width scaled; wrappers and recurrent cells are opened."""

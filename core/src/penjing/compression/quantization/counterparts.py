@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from penjing.compression.quantization import kernel_layers
+from penjing.compression.structure.copying import layer_again
 from penjing.errors import ModelError
 
 layers = keras.layers
@@ -29,9 +30,7 @@ def copy_of(operation: Any, made: dict[int, Any]) -> Any:
         return operation
     if id(operation) not in made:
         made[id(operation)] = (
-            keras.models.clone_model(operation)
-            if isinstance(operation, keras.Model)
-            else type(operation).from_config(operation.get_config())
+            keras.models.clone_model(operation) if isinstance(operation, keras.Model) else layer_again(operation)
         )
     return made[id(operation)]
 

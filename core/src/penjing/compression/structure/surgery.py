@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from penjing.compression.model_tree import keep_indices, walk_layers, weight_matrices
+from penjing.compression.structure.copying import layer_again
 from penjing.compression.structure.graph import ChannelGraph, is_nested_model
 from penjing.contract import KeptAxes
 from penjing.errors import ModelError
@@ -130,16 +131,14 @@ def _copy(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> keras.
         if id(layer) not in clones:
             if is_nested_model(layer):
                 clones[id(layer)] = clone_model(layer)
-            elif isinstance(layer, layers.Lambda):
-                # Code cannot always be written into a configuration, and there are no weights to take along.
-                clones[id(layer)] = layer
             else:
-                config = layer.get_config()
-                if isinstance(layer, keras.layers.Layer):
-                    _resize(layer, config, sizes, shapes)
-                    _forget_shapes(config)
-                clones[id(layer)] = type(layer).from_config(config)
+                clones[id(layer)] = layer_again(layer, lambda config: smaller(layer, config))
         return clones[id(layer)]
+
+    def smaller(layer: Any, config: dict[str, Any]) -> None:
+        if isinstance(layer, keras.layers.Layer):
+            _resize(layer, config, sizes, shapes)
+            _forget_shapes(config)
 
     def clone_model(each: Any) -> Any:
         """A model whose inputs have the channels that are left: those of a nested one can be fewer."""

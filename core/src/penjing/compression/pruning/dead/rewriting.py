@@ -12,6 +12,7 @@ from penjing.compression.bounds.calls import Call
 from penjing.compression.bounds.intervals import Interval
 from penjing.compression.bounds.propagation import ModelBounds
 from penjing.compression.model_tree import walk_layers
+from penjing.compression.structure.copying import layer_again
 from penjing.compression.structure.graph import is_nested_model
 
 layers = keras.layers
@@ -120,20 +121,19 @@ def rebuilt(model: keras.Model, dropped: Mapping[str, int], with_bias: Collectio
 
     def clone(layer: Any) -> Any:
         if id(layer) not in clones:
-            if isinstance(layer, layers.Lambda):
-                clones[id(layer)] = layer  # code cannot always be written into a configuration
-            elif is_nested_model(layer):
+            if is_nested_model(layer):
                 clones[id(layer)] = keras.models.clone_model(layer, clone_function=clone)
             else:
-                config = layer.get_config()
-                if id(layer) in with_bias:
-                    config["use_bias"] = True
-                inner = getattr(layer, "layer", None)
-                if inner is not None and id(inner) in with_bias:
-                    config["layer"]["config"]["use_bias"] = True
-                clones[id(layer)] = type(layer).from_config(config)
+                clones[id(layer)] = layer_again(layer, lambda config: add_bias(layer, config))
             paths[id(clones[id(layer)])] = layer.name
         return clones[id(layer)]
+
+    def add_bias(layer: Any, config: dict[str, Any]) -> None:
+        if id(layer) in with_bias:
+            config["use_bias"] = True
+        inner = getattr(layer, "layer", None)
+        if inner is not None and id(inner) in with_bias:
+            config["layer"]["config"]["use_bias"] = True
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         kept = dropped.get(paths[id(layer)])
