@@ -52,7 +52,10 @@ def report() -> ReportInput:
         },
         "primary_metric": "accuracy",
         "directions": {"accuracy": "higher"},
-        "baseline": {"name": "majority", "metrics": {"accuracy": 0.5}, "intervals": {}},
+        "baselines": [
+            {"name": "nearest neighbour", "metrics": {"accuracy": 0.6}, "intervals": {}},
+            {"name": "majority", "metrics": {"accuracy": 0.5}, "intervals": {}},
+        ],
         "reference": {
             "metrics": {"accuracy": 0.91},
             "intervals": {"accuracy": interval(0.91)},
@@ -179,8 +182,25 @@ def test_a_broken_budget_and_a_loss_beyond_chance_are_called_so(report: ReportIn
 def test_a_baseline_that_does_better_is_not_hidden(report: ReportInput) -> None:
     assert "The baseline does better" not in render_report(report)
     metrics = json.loads(json.dumps(report.metrics))
-    metrics["baseline"]["metrics"]["accuracy"] = 0.95
-    assert "The baseline does better: majority has accuracy 0.9500" in render_report(replace(report, metrics=metrics))
+    metrics["baselines"][0]["metrics"]["accuracy"] = 0.95
+    assert "The baseline does better: nearest neighbour has accuracy 0.9500" in render_report(
+        replace(report, metrics=metrics)
+    )
+
+
+def test_the_best_baseline_stands_in_the_table_and_all_of_them_below(report: ReportInput) -> None:
+    page = render_report(report)
+    table, _, rest = page.partition("<h3>All baselines</h3>")
+    assert "0.6000" in table and "0.5000" not in table
+    assert "nearest neighbour" in rest and "majority" in rest and "0.5000" in rest
+    console = Console(file=io.StringIO(), width=140)
+    print_summary(console, report.metrics, report=None, bundle=None)
+    assert "another baseline: majority, accuracy 0.5000" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_without_a_baseline_the_table_has_no_column_for_it(report: ReportInput) -> None:
+    page = render_report(replace(report, metrics={**report.metrics, "baselines": []}))
+    assert "aseline" not in page
 
 
 def test_a_metric_where_less_is_better_turns_the_verdict_round(report: ReportInput) -> None:

@@ -179,6 +179,7 @@ def test_a_plugin_for_another_contract_version_gets_a_precise_message(site, doma
         ("leaks", {"metrics=(Metric": "metrics=('loss', Metric"}, "has 'loss' among its metrics"),
         ("leaks", {"recipes={}": "recipes=None"}, "has recipes of type NoneType, which must be a mapping"),
         ("leaks", {'"classification"': '"guessing"'}, "has the task 'guessing'; choose one of: classification"),
+        ("leaks", {"recipes={}": "recipes={}, baselines='a:b'"}, "has baselines of type str, which must be a tuple"),
         ("leaks", {"recipes={}": "recipes={}, predict_options=None"}, "'NoneType' object is not iterable"),
         (
             "leaks",

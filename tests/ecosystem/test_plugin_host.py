@@ -9,7 +9,17 @@ from types import SimpleNamespace
 import pytest
 
 from penjing import Recipe, hookimpl
-from penjing.contract import OutcomeInfo, ReportSection, RunInfo, StepInfo, Target, Technique
+from penjing.contract import (
+    Evaluation,
+    OutcomeInfo,
+    ReportSection,
+    RunInfo,
+    Split,
+    Splits,
+    StepInfo,
+    Target,
+    Technique,
+)
 from penjing.errors import PluginError, UsageError
 from penjing.host import PluginHost, PluginSource
 
@@ -81,12 +91,21 @@ def test_of_report_sections_a_failing_hook_gives_none_and_the_others_give_theirs
 ) -> None:
     class Writer:
         @hookimpl
-        def penjing_report_sections(self, run: RunInfo):
-            yield ReportSection(title=run.domain, html="<p></p>")
+        def penjing_report_sections(self, run: RunInfo, evaluation: Evaluation):
+            yield ReportSection(title=f"{run.domain} {sorted(evaluation.outputs)}", html="<p></p>")
 
     host = PluginHost.from_modules({"wrecker": Wrecker(), "writer": Writer()})
-    sections = host.report_sections(RUN)
-    assert [(s.value.title, s.source.entry_point) for s in sections] == [("leaks", "writer")]
+    empty = Split(x=(), y=(), ids=())
+    evaluation = Evaluation(
+        splits=Splits(train=empty, validation=empty, test=empty, source="", sha256=""),
+        outputs={"compressed": (), "reference": ()},
+        predict={},
+        reference=None,
+        content=b"",
+    )
+    sections = host.report_sections(RUN, evaluation)
+    found = [(s.value.title, s.source.entry_point) for s in sections]
+    assert found == [("leaks ['compressed', 'reference']", "writer")]
     assert "no ink" in caplog.text and "test-wrecker" in caplog.text
 
 

@@ -100,12 +100,25 @@ class ModelRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedBaseline:
-    """The simple thing to beat, fitted on the training part."""
+    """A simple thing to beat, fitted on the training part."""
 
     name: str
     """What it is, in words: 'logistic regression on mean log-mel'."""
     predict: Callable[[Any], Any]
     """Takes `Split.x`, returns outputs of the shape that the model returns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure that a metric gives with its own interval, where the bootstrap over examples is not the right one."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+    """How the interval was made, for the report: 'DeLong, 95 %', 'bootstrap of 7 days, percentile, 95 %'."""
+    n: int
+    """What was counted: examples, days."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +129,7 @@ class Metric:
 
     - "examples": `f(targets, outputs) -> float | Mapping[str, float]`; has an interval by bootstrap when it returns
       a float. A mapping is written as `name[key]` for each key; an int key is a class number and becomes its label.
+      In place of a float may stand an `Estimate` with its own interval, but in the primary metric.
       A function that sorts all examples may carry an attribute `prepare`, `f(targets, outputs) -> g(counts) -> float`
       with how often each example counts: the bootstrap then sorts once and not once a resample.
     - "system": `f(predict, split, splits) -> float | Mapping[str, float]`, for what is more than a sum over examples
@@ -173,8 +187,9 @@ class Domain:
     """Recipe files by name, as 'package:path/to/file.toml'; one is called 'default'."""
     build_teacher: str | None = None
     """`f(ModelRequest) -> keras.Model`: a bigger model with the same inputs and outputs."""
-    baseline: str | None = None
-    """`f(Splits, seed) -> FittedBaseline`; reads the training part only."""
+    baselines: tuple[str, ...] = ()
+    """Simple things to beat, each `f(Splits, seed) -> FittedBaseline`, which reads the training part only. The best of
+    them stands beside the model in the table, all of them in the report."""
     augment: str | None = None
     """`f(train: Split, splits: Splits, *, epoch: int, seed: int, options: Mapping) -> (x, y)`: one epoch of augmented
     inputs in any order. Equal arguments give equal arrays: a resumed run depends on it. `options` is the recipe's
@@ -192,6 +207,8 @@ class Domain:
     predict: str | None = None
     """`f(PredictRequest) -> Iterable[Mapping[str, Any]]`: rows of JSON values, on the device."""
     predict_options: tuple[PredictOption, ...] = ()
+    pretrained: str | None = None
+    """A bundle that the distribution ships, as 'package:folder': `predict` takes it where the caller has no other."""
     data_license: str = ""
     intended_use: str = ""
     contract_version: int = CONTRACT_VERSION
@@ -442,6 +459,22 @@ class RunInfo:
     state: Literal["running", "finished", "failed"] = "running"
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """The content of metrics.json once the run has finished; empty before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What was seen on the test part, for sections of the report; nothing may be chosen on it any more."""
+
+    splits: Splits
+    outputs: Mapping[str, Any]
+    """Outputs on the test part by model: 'reference', 'compressed', and each baseline by its name. float32, in the
+    order of `splits.test`."""
+    predict: Mapping[str, Callable[[Any], Any]]
+    """The same models as functions of inputs like `splits.test.x`."""
+    reference: Any
+    """The trained `keras.Model` before compression."""
+    content: bytes
+    """The compressed .tflite file."""
 
 
 @dataclass(frozen=True, kw_only=True)

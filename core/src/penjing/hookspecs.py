@@ -13,6 +13,7 @@ import pluggy
 
 from penjing.contract import (
     Domain,
+    Evaluation,
     Exporter,
     HealthCheck,
     OutcomeInfo,
@@ -196,8 +197,10 @@ def penjing_run_finished(run: RunInfo) -> None:
 
 
 @hookspec
-def penjing_report_sections(run: RunInfo) -> Iterable[ReportSection]:  # type: ignore[empty-body]
-    """Sections for report.html.
+def penjing_report_sections(  # type: ignore[empty-body]
+    run: RunInfo, evaluation: Evaluation
+) -> Iterable[ReportSection]:
+    """Sections for report.html. `evaluation` has the outputs on the test part; leave it out where it is not needed.
 
     Example:
         ```python
@@ -206,8 +209,10 @@ def penjing_report_sections(run: RunInfo) -> Iterable[ReportSection]:  # type: i
 
 
         @hookimpl
-        def penjing_report_sections(run):
-            yield ReportSection(title="Where it runs", html="<p>On the pump.</p>")
+        def penjing_report_sections(run, evaluation):
+            if run.domain == "leak-detection":
+                certain = (evaluation.outputs["compressed"].max(axis=1) > 0.9).mean()
+                yield ReportSection(title="How sure it is", html=f"<p>Above 0.9 on {certain:.0%} of the test part.</p>")
         ```
     """
 

@@ -93,8 +93,9 @@ def test_card_precision_is_the_handbooks(weeks: tuple[Split, np.ndarray]) -> Non
         expected.append(len(caught) / 100)
         known |= set(caught.index)
     found = card_precision(lambda x: score[:, None], split, splits_of(split))
-    assert 0.1 < found < 0.9
-    assert found == pytest.approx(np.mean(expected))
+    assert 0.1 < found.low < found.value < found.high < 0.9
+    assert found.value == pytest.approx(np.mean(expected))
+    assert found.n == len(expected)
 
 
 def test_every_day_has_its_figures(weeks: tuple[Split, np.ndarray]) -> None:
@@ -103,7 +104,7 @@ def test_every_day_has_its_figures(weeks: tuple[Split, np.ndarray]) -> None:
     first = split.slices["day"] == "1970-01-01"
     assert found["1970-01-01 average_precision"] == average_precision(split.y[first], score[first])
     mean = np.mean([value for name, value in found.items() if name.endswith("card_precision")])
-    assert mean == pytest.approx(card_precision(lambda x: score[:, None], split, splits_of(split)))
+    assert mean == pytest.approx(card_precision(lambda x: score[:, None], split, splits_of(split)).value)
 
 
 def test_what_a_budget_finds_counted_by_hand() -> None:
@@ -161,7 +162,7 @@ def test_the_report_draws_each_model_once_in_both_drawings() -> None:
             "by_day[2018-08-08 card_precision]": 0.3,
         }
     }
-    section = report_section({"reference": figures, "compressed": figures, "baseline": None})
+    section = report_section({"reference": figures, "compressed": figures, "baselines": []})
     assert section.html.count("<svg") == 2
     assert section.html.count("<polyline") == 4
     assert "08-08" in section.html

@@ -181,9 +181,7 @@ def _evaluate(ctx: click.Context, as_json: bool, quiet: bool, bundle: Path | Non
     from penjing.runner.domain_run import evaluate_bundle
 
     host, domain = _load(ctx)
-    document = evaluate_bundle(
-        host, domain, find_bundle(domain.value.name, bundle), reporter=make_reporter(quiet), **options
-    )
+    document = evaluate_bundle(host, domain, find_bundle(domain, bundle), reporter=make_reporter(quiet), **options)
     if as_json:
         print_json(document)
         return

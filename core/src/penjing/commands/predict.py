@@ -24,7 +24,8 @@ def predict_command(name: str, domain: Contribution[Domain]) -> click.Command:
         click.Option(
             ["--bundle"],
             type=click.Path(path_type=Path),
-            help="The bundle.  [default: that of the newest run]",
+            help="The bundle.  [default: that of the newest run"
+            + (", or else the one that comes with the plugin]" if domain.value.pretrained else "]"),
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
     ]
@@ -66,7 +67,7 @@ def _predict(
     if domain.value.predict is None:
         raise PluginError(f"the domain '{name}' cannot predict from files", where=str(domain.source))
     function = host.resolve(domain.value.predict, domain.source)
-    loaded = load_bundle(find_bundle(name, bundle))
+    loaded = load_bundle(find_bundle(domain, bundle))
     if loaded.manifest.domain != name:
         raise UsageError(
             f"the bundle is of the domain '{loaded.manifest.domain}', not '{name}'",
@@ -117,15 +118,20 @@ def _rows(
     return rows
 
 
-def find_bundle(name: str, given: Path | None) -> Path:
-    """The bundle that is meant: the given one (or the run folder around it), or that of the newest run.
+def find_bundle(domain: Contribution[Domain], given: Path | None) -> Path:
+    """The bundle that is meant: the given one (or the run folder around it), that of the newest run, or the one that
+    the plugin ships.
 
     Raises:
         UsageError: There is none.
+        PluginError: The plugin names a bundle that its distribution does not hold.
     """
     if given is not None:
         return given / "bundle" if (given / "bundle" / "bundle.json").is_file() else given
+    name = domain.value.name
     run = newest_run(name)
+    if run is None and domain.value.pretrained is not None:
+        return _shipped_bundle(domain, domain.value.pretrained)
     if run is None:
         raise UsageError(
             f"there is no bundle of '{name}' here",
@@ -133,6 +139,23 @@ def find_bundle(name: str, given: Path | None) -> Path:
             hint=f"penjing {name} run makes one; or name one: --bundle DIR",
         )
     return run / "bundle"
+
+
+def _shipped_bundle(domain: Contribution[Domain], place: str) -> Path:
+    from importlib import resources
+
+    package, _, path = place.partition(":")
+    try:
+        folder = Path(str(resources.files(package).joinpath(path)))
+    except ModuleNotFoundError:
+        folder = Path(place)
+    if not (folder / "bundle.json").is_file():
+        raise PluginError(
+            "the bundle that comes with the plugin is missing",
+            where=f"{domain.source}, {place}",
+            hint=f"pip install --force-reinstall {domain.source.distribution}",
+        )
+    return folder
 
 
 def newest_run(name: str) -> Path | None:

@@ -220,12 +220,14 @@ class PluginHost:
             self._note(plugin, problem)
         return None
 
-    def report_sections(self, run: contract.RunInfo) -> list[Contribution[contract.ReportSection]]:
+    def report_sections(
+        self, run: contract.RunInfo, evaluation: contract.Evaluation
+    ) -> list[Contribution[contract.ReportSection]]:
         """Sections of all plugins; one whose hook fails contributes none."""
         sections = []
         for plugin, implementation in self._implementations("penjing_report_sections"):
             known = len(plugin.problems)
-            arguments = {"run": run}
+            arguments = {"run": run, "evaluation": evaluation}
             hook = "penjing_report_sections"
             for section in self._items(plugin, hook, implementation, arguments, contract.ReportSection):
                 sections.append(Contribution(section, plugin.source))

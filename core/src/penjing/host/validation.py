@@ -98,6 +98,13 @@ def _tables(domain: contract.Domain) -> str | None:
     return None
 
 
+def _baselines(domain: contract.Domain) -> str | None:
+    given = domain.baselines
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        return f"has baselines of type {type(given).__name__}, which must be a tuple of import strings"
+    return None
+
+
 def _predict_options(domain: contract.Domain) -> str | None:
     seen = set(RESERVED_FLAGS)
     for option in domain.predict_options:
@@ -116,7 +123,7 @@ def _predict_options(domain: contract.Domain) -> str | None:
 
 
 # The version comes first: what another version of the contract means is not for this one to judge.
-_DOMAIN_CHECKS = (_version, _name, _task, _metrics, _tables, _predict_options)
+_DOMAIN_CHECKS = (_version, _name, _task, _metrics, _tables, _baselines, _predict_options)
 
 
 def _is_size(value: Any) -> bool:

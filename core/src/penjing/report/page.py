@@ -91,6 +91,7 @@ def render_report(report: ReportInput) -> str:
         report=report,
         metrics=metrics,
         wording=wording,
+        baseline=wording.best_baseline(metrics),
         within=within,
         verdict=verdict,
         cost=wording.cost(metrics),

@@ -28,7 +28,7 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
         caption_justify="left",
     )
     table.add_column("", overflow="fold")
-    baseline = metrics["baseline"]
+    baseline = wording.best_baseline(metrics)
     if baseline:
         table.add_column("baseline", justify="right")
     for column in ("reference", "compressed"):
@@ -56,6 +56,10 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
     console.print(table)
     if baseline:
         say(f"baseline: {escape(baseline['name'])}")
+        name = metrics["primary_metric"]
+        for other in metrics["baselines"][1:]:
+            value = wording.with_interval(other["intervals"].get(name), other["metrics"].get(name))
+            say(f"another baseline: {escape(other['name'])}, {escape(f'{name} {value}')}")
     say(f"latency: {compressed['latency_us']['runtime']}, {compressed['latency_us']['threads']} thread")
     say(f"difference: {escape(wording.cost(metrics))}")
     say(f"runtimes: {escape(wording.conformance_line(metrics['conformance']))}")

@@ -85,10 +85,15 @@ def cost(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def best_baseline(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The entry of the best baseline; None where there is none."""
+    return metrics["baselines"][0] if metrics["baselines"] else None
+
+
 def against_baseline(metrics: Mapping[str, Any]) -> str | None:
-    """A warning where the simple thing does better than the compressed model; None where it does not."""
-    name, baseline = metrics["primary_metric"], metrics["baseline"]
-    if not baseline:
+    """A warning where a simple thing does better than the compressed model; None where it does not."""
+    name, baseline = metrics["primary_metric"], best_baseline(metrics)
+    if baseline is None:
         return None
     simple, ours = baseline["metrics"].get(name), metrics["compressed"]["metrics"].get(name)
     if simple is None or ours is None:

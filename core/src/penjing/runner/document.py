@@ -35,12 +35,14 @@ def finite(value: Any) -> Any:
 
 def model_entry(scores: Scores, *, params: int, macs: int, flash_bytes: int) -> dict[str, Any]:
     """The entry of one model."""
+    return {**score_entry(scores), "params": params, "macs": macs, "flash_bytes": flash_bytes}
+
+
+def score_entry(scores: Scores) -> dict[str, Any]:
+    """Figures and intervals as JSON."""
     return {
         "metrics": dict(scores.metrics),
         "intervals": {name: interval_entry(value) for name, value in scores.intervals.items()},
-        "params": params,
-        "macs": macs,
-        "flash_bytes": flash_bytes,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Metric, Split, Splits
+from penjing.contract import Estimate, Metric, Split, Splits
 from penjing.errors import PluginError
 from penjing.metrics import class_numbers, decisions
 from penjing.verify.audit import SliceAudit, audit_slices
@@ -25,6 +25,8 @@ class Scores:
     metrics: Mapping[str, float | None]
     """None where a metric is not defined on this data."""
     intervals: Mapping[str, Interval]
+    resampled: frozenset[str]
+    """Metrics whose interval is a bootstrap over the examples."""
     outputs: np.ndarray
 
 
@@ -49,6 +51,7 @@ def score(
     outputs = predict(split.x) if outputs is None else outputs
     values: dict[str, float | None] = {}
     intervals: dict[str, Interval] = {}
+    resampled: set[str] = set()
     for metric in metrics:
         function = functions[metric.name]
         try:
@@ -62,12 +65,21 @@ def score(
                 hint="run with --debug for the traceback",
             ) from error
         if isinstance(found, Mapping):
-            values |= {f"{metric.name}[{_key(key, splits.labels)}]": _number(value) for key, value in found.items()}
-            continue
-        values[metric.name] = _number(found)
-        if metric.kind == "examples":
+            entries = {f"{metric.name}[{_key(key, splits.labels)}]": value for key, value in found.items()}
+        else:
+            entries = {metric.name: found}
+        for name, value in entries.items():
+            if isinstance(value, Estimate):
+                values[name] = _number(value.value)
+                intervals[name] = Interval(
+                    estimate=value.value, low=value.low, high=value.high, method=value.method, n=value.n
+                )
+            else:
+                values[name] = _number(value)
+        if metric.kind == "examples" and metric.name in values and metric.name not in intervals:
             intervals[metric.name] = bootstrap_interval(function, split.y, outputs, groups=split.groups, seed=seed)
-    return Scores(metrics=values, intervals=intervals, outputs=outputs)
+            resampled.add(metric.name)
+    return Scores(metrics=values, intervals=intervals, resampled=frozenset(resampled), outputs=outputs)
 
 
 def differences(
@@ -79,7 +91,7 @@ def differences(
     *,
     seed: int,
 ) -> dict[str, Interval]:
-    """Compressed minus reference with a paired interval, for every metric over examples that is one number."""
+    """Compressed minus reference with a paired interval, for every metric over examples that is one plain number."""
     return {
         metric.name: paired_difference(
             functions[metric.name],
@@ -90,7 +102,7 @@ def differences(
             seed=seed,
         )
         for metric in metrics
-        if metric.name in compressed.intervals
+        if metric.name in compressed.resampled
     }
 
 

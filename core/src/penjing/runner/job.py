@@ -39,7 +39,7 @@ class Job:
     """False where the model comes trained."""
     build_teacher: Callable[[], Any] | None = None
     teacher_key: str = ""
-    baseline: Callable[[], FittedBaseline] | None = None
+    baselines: tuple[Callable[[], FittedBaseline], ...] = ()
     augment: Callable[[int, int], tuple[Any, Any]] | None = None
     augment_key: str = ""
     loss: Callable[[Any, Any], Any] | None = None
@@ -109,7 +109,6 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
 
     build_model = resolve(value.build_model)
     build_teacher = resolve(value.build_teacher) if value.build_teacher else None
-    baseline = resolve(value.baseline) if value.baseline else None
     return Job(
         name=value.name,
         title=value.summary,
@@ -120,7 +119,7 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         build_model=lambda: build_model(request(recipe.model)),
         build_teacher=(lambda: build_teacher(request(recipe.teacher))) if build_teacher else None,
         teacher_key=f"{source}/{value.build_teacher}/{_key(recipe.teacher)}/{_key(recipe.data)}",
-        baseline=(lambda: baseline(splits, seed)) if baseline else None,
+        baselines=tuple(partial(resolve(baseline), splits, seed) for baseline in value.baselines),
         augment=augment,
         augment_key=f"{source}/{value.augment}/{_key(recipe.augment)}" if value.augment else "",
         loss=resolve(value.loss) if value.loss else None,

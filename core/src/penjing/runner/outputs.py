@@ -35,11 +35,6 @@ def metrics_document(
 ) -> dict[str, Any]:
     """metrics.json, in the form of `penjing.report`'s schema."""
     splits = job.splits
-    baseline = None
-    if verified.baseline is not None:
-        name, scores = verified.baseline
-        intervals = {key: document.interval_entry(value) for key, value in scores.intervals.items()}
-        baseline = {"name": name, "metrics": dict(scores.metrics), "intervals": intervals}
     return {
         "schema_version": document.SCHEMA_VERSION,
         "domain": job.name,
@@ -54,7 +49,7 @@ def metrics_document(
         ),
         "primary_metric": job.primary.name,
         "directions": {metric.name: metric.direction for metric in job.metrics},
-        "baseline": baseline,
+        "baselines": [{"name": name, **document.score_entry(scores)} for name, scores in verified.baselines.items()],
         "reference": verified.entries["reference"],
         "compressed": verified.entries["compressed"],
         "difference": {name: document.interval_entry(value) for name, value in verified.difference.items()},
@@ -183,7 +178,10 @@ def report_input(
         layers={f"{record.number} {record.technique}": record.layers for record in result.records if record.layers},
         sections=(
             *_sensitivity_sections(info, result),
-            *((str(contribution.source), contribution.value) for contribution in host.report_sections(info)),
+            *(
+                (str(contribution.source), contribution.value)
+                for contribution in host.report_sections(info, verified.evaluation)
+            ),
         ),
         recipe_toml=recipe.to_toml(),
         intended_use=job.intended_use,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +12,13 @@ import numpy as np
 from penjing.compression import pipeline
 from penjing.compression.model_tree import count_parameters
 from penjing.compression.workbench import predict
+from penjing.contract import Evaluation, Metric
 from penjing.measure.file_graph import FileGraph
 from penjing.measure.latency import measure_latency
 from penjing.measure.macs import count_macs
 from penjing.measure.tflm import Arena, measure_arena, tflm_is_installed
 from penjing.runner import document
-from penjing.runner.evaluation import Scores, audit, differences, score
+from penjing.runner.evaluation import Predict, Scores, audit, differences, score
 from penjing.runner.job import Job
 from penjing.runtime import LiteRTModel
 from penjing.verify.conformance import Conformance, check_conformance
@@ -31,13 +34,15 @@ class Verified:
 
     reference: Scores
     compressed: Scores
-    baseline: tuple[str, Scores] | None
+    baselines: Mapping[str, Scores]
+    """By name, the best first."""
     difference: dict[str, Any]
     audit: tuple[Any, ...]
     conformance: Conformance
     lines: tuple[BudgetLine, ...]
     entries: dict[str, dict[str, Any]]
     """The entries of `reference` and `compressed` in metrics.json."""
+    evaluation: Evaluation
 
 
 def verify_result(
@@ -59,13 +64,15 @@ def verify_result(
         "splits": splits,
         "seed": seed,
     }
-    reporter.line("reading the test part: reference, file, baseline")
-    reference_scores = score(predict=lambda x: predict(reference, x), **common)
-    compressed_scores = score(predict=file.predict, **common)
-    baseline = None
-    if job.baseline is not None:
-        fitted = job.baseline()
-        baseline = (fitted.name, score(predict=fitted.predict, **common))
+    reporter.line("reading the test part: reference, file, baselines")
+    predicts: dict[str, Predict] = {"reference": lambda x: predict(reference, x), "compressed": file.predict}
+    reference_scores = score(predict=predicts["reference"], **common)
+    compressed_scores = score(predict=predicts["compressed"], **common)
+    baselines: dict[str, Scores] = {}
+    for fit in job.baselines:
+        fitted = fit()
+        predicts[fitted.name] = fitted.predict
+        baselines[fitted.name] = score(predict=fitted.predict, **common)
     difference = differences(job.metrics, job.metric_functions, test, reference_scores, compressed_scores, seed=seed)
     rows = audit(
         job.primary,
@@ -139,13 +146,31 @@ def verify_result(
     return Verified(
         reference=reference_scores,
         compressed=compressed_scores,
-        baseline=baseline,
+        baselines=_best_first(baselines, job.primary),
         difference=difference,
         audit=rows,
         conformance=conformance,
         lines=lines,
         entries=entries,
+        evaluation=Evaluation(
+            splits=splits,
+            outputs={"reference": reference_scores.outputs, "compressed": compressed_scores.outputs}
+            | {name: scores.outputs for name, scores in baselines.items()},
+            predict=predicts,
+            reference=reference,
+            content=result.content,
+        ),
     )
+
+
+def _best_first(baselines: Mapping[str, Scores], primary: Metric) -> dict[str, Scores]:
+    def rank(item: tuple[str, Scores]) -> float:
+        value = item[1].metrics.get(primary.name)
+        if value is None:
+            return math.inf
+        return -value if primary.direction == "higher" else value
+
+    return dict(sorted(baselines.items(), key=rank))
 
 
 def _head(x: Any, count: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Split, Splits
+from penjing.contract import Estimate, Split, Splits
 from penjing_fraud_detection.alerts import BUDGET, daily_alerts, defrauded
 from penjing_fraud_detection.metrics import average_precision
 
@@ -21,16 +21,26 @@ COST_OF_AN_ALERT = 5.0
 """In the currency of the amounts: what it costs to look at one card."""
 
 
-def card_precision(predict: Predict, split: Split, splits: Splits) -> float:
-    """Share of the 100 alerted cards that were defrauded that day, mean over the days: the Handbook's CP@100."""
-    return float(np.mean(_by_day(split, _scores(predict, split))[2]))
+def card_precision(predict: Predict, split: Split, splits: Splits) -> Estimate:
+    """Share of the 100 alerted cards that were defrauded that day, mean over the days: the Handbook's CP@100. The
+    interval is a percentile bootstrap over days."""
+    precisions = _by_day(split, _scores(predict, split))[2]
+    days = len(precisions)
+    resampled = np.random.default_rng(0).choice(precisions, (RESAMPLES, days)).mean(axis=1)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Estimate(
+        value=float(np.mean(precisions)),
+        low=float(low),
+        high=float(high),
+        method=f"bootstrap of {days} days, percentile, {RESAMPLES:,} resamples, 95%",
+        n=days,
+    )
 
 
 def at_budget(predict: Predict, split: Split, splits: Splits) -> dict[str, float]:
     """What 100 alerts a day find.
 
     Returns:
-        `card_precision_low` and `_high`: 95 % interval of the card precision, percentile bootstrap over days.
         `alerts_a_day`. `card_recall`: share of the defrauded cards of a day that are alerted, pooled over days; a card
         counts on each day that it was defrauded and not yet blocked. `transaction_recall`: share of frauds that are
         themselves the alert. `amount_recall`: share of the money lost. `cost_a_day`: money lost to cards that are not
@@ -43,12 +53,9 @@ def at_budget(predict: Predict, split: Split, splits: Splits) -> dict[str, float
     every_amount = _amounts(split, splits)
     amount = every_amount[open_frauds]
     days = len(precisions)
-    resampled = np.random.default_rng(0).choice(precisions, (RESAMPLES, days)).mean(axis=1)
     cards_open = {(int(day[row]), int(cards[row])) for row in open_frauds}
     missed = float(amount[~caught].sum())
     return {
-        "card_precision_low": float(np.quantile(resampled, 0.025)),
-        "card_precision_high": float(np.quantile(resampled, 0.975)),
         "alerts_a_day": len(alerts.rows) / days,
         "card_recall": len(found.pairs) / len(cards_open) if cards_open else float("nan"),
         "transaction_recall": float(np.mean(np.isin(open_frauds, alerts.rows))) if len(open_frauds) else float("nan"),

@@ -10,14 +10,15 @@ from penjing.contract import ReportSection
 
 WIDTH, HEIGHT, MARGIN = 420, 240, 44
 _MODELS = {"baseline": "#999999", "reference": "#4477aa", "compressed": "#cc6677"}
-_NAMES = {"baseline": "baseline", "reference": "before compression", "compressed": "the file"}
+_NAMES = {"baseline": "the best baseline", "reference": "before compression", "compressed": "the file"}
 
 
 def report_section(metrics: Mapping[str, Any]) -> ReportSection:
     """Two drawings from the content of metrics.json."""
-    figures = {
-        model: metrics[model]["metrics"] for model in _MODELS if metrics.get(model) and metrics[model].get("metrics")
-    }
+    entries = {"reference": metrics["reference"], "compressed": metrics["compressed"]}
+    if metrics["baselines"]:
+        entries = {"baseline": metrics["baselines"][0], **entries}
+    figures = {model: entry["metrics"] for model, entry in entries.items()}
     curves = {model: _of(values, "precision_at_recall") for model, values in figures.items()}
     days = {
         model: {

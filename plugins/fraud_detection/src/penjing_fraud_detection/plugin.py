@@ -17,7 +17,7 @@ FRAUD_DETECTION = Domain(
     load_data=f"{_PACKAGE}.data:load_data",
     build_model=f"{_PACKAGE}.models:build_model",
     build_teacher=f"{_PACKAGE}.models:build_teacher",
-    baseline=f"{_PACKAGE}.baseline:fit_baseline",
+    baselines=(f"{_PACKAGE}.baseline:fit_baseline", f"{_PACKAGE}.baseline:fit_boosting"),
     metrics=(
         Metric(
             name="average_precision",

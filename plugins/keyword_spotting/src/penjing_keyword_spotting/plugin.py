@@ -17,7 +17,7 @@ KEYWORD_SPOTTING = Domain(
     load_data=f"{_PACKAGE}.data:load_data",
     build_model=f"{_PACKAGE}.models:build_model",
     build_teacher=f"{_PACKAGE}.models:build_teacher",
-    baseline=f"{_PACKAGE}.baseline:fit_baseline",
+    baselines=(f"{_PACKAGE}.baseline:fit_baseline",),
     augment=f"{_PACKAGE}.augmentation:augment",
     metrics=(
         Metric(
