@@ -155,6 +155,9 @@ class PredictOption:
     help: str
     kind: Literal["flag", "text", "integer", "number", "path"] = "flag"
     default: Any = None
+    live: bool = False
+    """True where the rows come one by one and perhaps without end, from a microphone say: each is printed as it comes,
+    with `--json` as a line of its own, and Ctrl-C is the usual end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +199,6 @@ class Domain:
     `[augment]` table."""
     loss: str | None = None
     """`f(targets, outputs) -> per-example loss` in Keras ops; None takes the task's usual loss."""
-    decision_threshold: float = 0.5
-    """Tasks "binary" and "multilabel": an output above it means yes when decisions are compared. 0.0 for logits."""
     budget: Mapping[str, Any] = field(default_factory=dict)
     """Default limits, as the command line spells them: {"flash": "40KB", "drop": "0.02"}."""
     split_by: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from penjing_datasets.archives import collection_files
-from penjing_datasets.audio import SUFFIXES, fit_length, read_audio
+from penjing_datasets.audio import SUFFIXES, audio_rate, fit_length, read_audio
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.manifests import MANIFEST, SPLIT_LISTS, Manifest, read_manifest, read_split_list
 
@@ -83,8 +83,24 @@ def clip_classes(path: Path) -> dict[str, str]:
     if manifest:
         return {name: row.label for name, row in manifest.rows.items()}
     names = (name for name, _ in collection_files(path, lambda _: False))
-    entries = (_entry(name, None) for name in names if _is_audio(name) and BACKGROUND not in name.split("/"))
+    entries = (_entry(name, None) for name in names if _is_clip(name))
     return {entry.path: entry.label for entry in entries if entry}
+
+
+def clip_rates(path: Path) -> dict[str, int]:
+    """Sample rate in Hz of each clip by its path, from the files' headers; clips that are no audio are left out.
+
+    Raises:
+        DatasetError: There is no such place, or the archive or manifest is wrong.
+    """
+    if not path.exists():
+        raise DatasetError("there is no such file or folder", where=str(path))
+    manifest = read_manifest(path)
+    rates = {}
+    for name, content in collection_files(path, _is_clip, lambda *_: None):
+        if _is_clip(name) and (entry := _entry(name, manifest)) and (rate := audio_rate(content)):
+            rates[entry.path] = rate
+    return rates
 
 
 def read_clips(
@@ -119,7 +135,15 @@ def read_clips(
     total = len(only) if only is not None else len(manifest.rows) if manifest else 0
     read = _Read()
     seen: set[str] = set()
-    for name, content in collection_files(path, lambda name: _is_audio(name) or name.endswith(tuple(SPLIT_LISTS))):
+
+    def unreadable(name: str, why: str) -> None:
+        if not _is_audio(name):
+            raise DatasetError("a file cannot be read", where=name, why=why)
+        (read.broken_background if BACKGROUND in name.split("/") else read.broken).append(f"{name}: {why}")
+
+    for name, content in collection_files(
+        path, lambda name: _is_audio(name) or name.endswith(tuple(SPLIT_LISTS)), unreadable
+    ):
         if name.rsplit("/", 1)[-1] in SPLIT_LISTS:
             read.split_lists |= read_split_list(name, content)
         elif BACKGROUND in name.split("/") and _is_audio(name):
@@ -144,6 +168,10 @@ def read_clips(
 
 def _is_audio(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
+
+
+def _is_clip(name: str) -> bool:
+    return _is_audio(name) and BACKGROUND not in name.split("/")
 
 
 def _add_background(read: _Read, name: str, content: bytes, sample_rate: int) -> None:

@@ -61,7 +61,6 @@ def _verify(path: Path) -> dict[str, Any]:
         content,
         inputs if len(inputs) > 1 else inputs["0"],
         task=bundle.manifest.task,  # type: ignore[arg-type]
-        threshold=bundle.manifest.decision_threshold,
     )
     arena = (
         measure_arena(content)
