@@ -36,7 +36,8 @@ def collection_files(
         unreadable: Told (name, why) of each file of a folder that cannot be read, which is then left out; None raises.
 
     Raises:
-        DatasetError: A file cannot be read, an archive is damaged or cut short, a name or link leads outside, or a file is too large.
+        DatasetError: A file cannot be read or is too large, an archive is damaged or cut short, a name or link leads
+            outside.
     """
     if path.is_file():
         yield from _archive_files(path, wanted)

@@ -44,7 +44,8 @@ def read_audio(source: Path | bytes, sample_rate: int, name: str | None = None) 
                 raise DatasetError(f"the recording is longer than {MAX_SECONDS // 3600} hours", where=where)
             samples = file.read(dtype="float32", always_2d=True)
     except UNREADABLE as error:
-        raise DatasetError("the file cannot be read as audio", where=where, why=why_unreadable(source, error)) from error
+        why = why_unreadable(source, error)
+        raise DatasetError("the file cannot be read as audio", where=where, why=why) from error
     check_length(source, len(samples), where)
     if not np.isfinite(samples).all():
         raise DatasetError("the recording holds NaN or infinite samples", where=where)
