@@ -40,12 +40,12 @@ DEFAULTS: dict[str, Any] = {
     "clips_in_report": 12,
 }
 """Options of the `[data]` table. `sample_rate = 0` takes 16,000 Hz, or 8,000 where the recordings have no more;
-`high_hz = 0` means 95 % of half the rate that every recording has; `stream_hours` is the length of the recordings on which
-false accepts are counted, 0 for 4 hours, or a quarter of one for the built-in sample; the threshold keeps to
-`false_accepts_per_hour` on the validation part; `clips_in_report` recordings, which are of people's voices, can be heard in
-the report, 0 for none; `words` picks some classes of a
-collection and makes the others `_unknown_`, of which it takes `unknown_ratio` times as many clips as of one word (0 for
-all); `voices` is the size of the built-in sample."""
+`high_hz = 0` means 95 % of half the rate that every recording has; `words` picks some classes of a collection and
+makes the others `_unknown_`, of which it takes `unknown_ratio` times as many clips as of one word (0 for all);
+`voices` is the size of the built-in sample; `stream_hours` is the length of the recordings on which false accepts are
+counted, 0 for 4 hours, or a quarter of one for the built-in sample; the threshold keeps to `false_accepts_per_hour` on
+the validation part; `clips_in_report` recordings, which are of people's voices, can be heard in the report, 0 for
+none."""
 RANGES = {
     "sample_rate": (0, 192_000),
     "clip_seconds": (0.1, 10),
@@ -65,7 +65,7 @@ RANGES = {
 LOWEST_RATE = 4_000
 STREAM_HOURS, SAMPLE_STREAM_HOURS = 4.0, 0.25
 MOST_FFT_GROWTH = 2
-"""The transform is padded to so many times the window's length at most, where bands would be narrower than its steps."""
+"""The transform is padded to so many times the least length, where bands would be narrower than its steps."""
 
 
 def load_data(request: DataRequest) -> Splits:

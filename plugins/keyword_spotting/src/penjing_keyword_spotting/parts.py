@@ -132,8 +132,8 @@ def check_classes(classes: np.ndarray, parts: np.ndarray, path: Path, notes: lis
         each = int(min(np.sum((parts == "test") & (classes == name)) for name in names))
         notes.append(
             "few clips of " + ", ".join(few) + ": the figures of these words are uncertain. The test part has "
-            f"{tested:,} clips, of one class only {each}: if nine of ten are right, the 95 % interval is {_interval(tested)} "
-            f"over all and {_interval(each)} for that class"
+            f"{tested:,} clips, of one class only {each}: if nine of ten are right, the 95 % interval is "
+            f"{_interval(tested)} over all and {_interval(each)} for that class"
         )
     if counts.max() > LARGEST_RATIO * counts.min():
         notes.append(

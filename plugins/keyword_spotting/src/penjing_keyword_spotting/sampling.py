@@ -51,11 +51,13 @@ def choose_sampling(rates: Mapping[str, int], classes: Mapping[str, str], notes:
             per_class.setdefault(classes.get(path, ""), set()).add(min(rate, hertz))
         if lowest < rate:
             notes.append(
-                f"recordings at {lowest:,} Hz hold nothing above {lowest / 2:,.0f} Hz: no band is put there, so that the "
-                "rate cannot give the word away"
+                f"recordings at {lowest:,} Hz hold nothing above {lowest / 2:,.0f} Hz: no band is put there, so that "
+                "the rate cannot give the word away"
             )
         elif len(set(map(frozenset, per_class.values()))) > 1:
             notes.append("the sample rate differs from word to word: a model can learn it in place of the word")
     elif rate == NARROW:
-        notes.append(f"the recordings have {listed}: the front end has {rate:,} Hz, and what it hears is brought to that")
+        notes.append(
+            f"the recordings have {listed}: the front end has {rate:,} Hz, and what it hears is brought to that"
+        )
     return Sampling(rate=rate, lowest=lowest)

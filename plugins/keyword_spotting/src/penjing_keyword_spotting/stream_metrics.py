@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from penjing.contract import Split, Splits
+from penjing.contract import Estimate, Split, Splits
 from penjing_keyword_spotting.features import FrontEnd, StreamingFrontEnd
 from penjing_keyword_spotting.stream_recording import Recording, plan_recording
 from penjing_keyword_spotting.streaming import Decoding, Detection, detect, look_at, look_times
 
 TOLERANCE_SECONDS = 0.75
 """A detection counts for a word when it lies at most this long after the word's clip."""
-THRESHOLDS = np.concatenate([np.round(np.arange(0.3, 0.9, 0.05), 3), np.round(np.arange(0.9, 0.9976, 0.0025), 4)])
+THRESHOLDS = np.concatenate([np.round(np.arange(0.3, 0.8999, 0.025), 3), np.round(np.arange(0.9, 0.9976, 0.0025), 4)])
+ACCEPTS_PER_HOUR = (0.5, 1.0, 2.0, 5.0, 10.0)
 SMOOTHED = (3, 5, 7)
 """Looks to average that are tried on the validation part."""
 RESAMPLES = 2000
@@ -38,8 +39,8 @@ class StreamSettings:
     """Noise recordings of "validation" and "test": stretches of time that no other part has."""
     cache: dict[Any, Any] = field(default_factory=dict)
     """Features of the recordings, which are the same for every model."""
-    looked: weakref.WeakKeyDictionary[Any, dict[str, np.ndarray]] = field(default_factory=weakref.WeakKeyDictionary)
-    """Probabilities by model and part, while the model lives."""
+    looked: weakref.WeakKeyDictionary[Any, dict[str, Any]] = field(default_factory=weakref.WeakKeyDictionary)
+    """What was seen of a model, while it lives: probabilities by part, the operating point, curves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,56 +79,101 @@ def judge(recording: Recording, detections: Sequence[Detection]) -> Heard:
     return Heard(false_accepts=tuple(false), found=found)
 
 
-def stream_errors(predict: Predict, split: Split, splits: Splits) -> dict[str, float]:
+def stream_errors(predict: Predict, split: Split, splits: Splits) -> dict[str, float | Estimate]:
     """Errors on the part's recording, at the smoothing and threshold that are chosen on the validation part's.
 
     Returns:
-        false_accepts_per_hour with a 95 % interval (bootstrap over the clips and scenes that they come from),
-        false_reject_share with a 95 % interval (Wilson), threshold, smoothed_looks, what the validation recording gave
-        there, and what the recording is made of.
+        false_accepts_per_hour (interval by bootstrap over the clips and scenes they come from), false_reject_share
+        (Wilson's interval), threshold, smoothed_looks, what the validation recording gave there, and what the
+        recording is made of.
     """
     decoding, chosen = _operating_point(predict, splits)
     recording, heard = _heard(predict, split, splits, decoding)
-    accepts, rejects = len(heard.false_accepts), int(np.sum(~heard.found))
+    accepts, rejects, words = len(heard.false_accepts), int(np.sum(~heard.found)), len(heard.found)
     counts = _sources(recording, heard)
     low, high = _bootstrapped(counts, recording.hours)
-    figures = {
-        "false_accepts_per_hour": accepts / recording.hours,
-        "false_accepts_per_hour_low": low,
-        "false_accepts_per_hour_high": high,
+    figures: dict[str, float | Estimate] = {
+        "false_accepts_per_hour": Estimate(
+            value=accepts / recording.hours,
+            low=low,
+            high=high,
+            method="bootstrap of the clips and the scenes heard, percentile, 95 %",
+            n=sum(len(kind) for kind in counts),
+        ),
         "false_accept_sources": float(sum(int(np.sum(kind > 0)) for kind in counts)),
-        "false_reject_share": rejects / len(heard.found) if len(heard.found) else float("nan"),
+        "false_reject_share": float("nan"),
     }
-    if len(heard.found):
-        interval = binomtest(rejects, len(heard.found)).proportion_ci(method="wilson")
-        figures |= {"false_reject_share_low": interval.low, "false_reject_share_high": interval.high}
+    if words:
+        interval = binomtest(rejects, words).proportion_ci(method="wilson")
+        figures["false_reject_share"] = Estimate(
+            value=rejects / words, low=interval.low, high=interval.high, method="Wilson, 95 %", n=words
+        )
     return figures | {
         "threshold": decoding.threshold,
         "smoothed_looks": float(decoding.smoothed),
         "validation_false_accepts_per_hour": chosen[0],
         "validation_false_reject_share": chosen[1],
         "hours": recording.hours,
-        "words": float(len(recording.words)),
+        "words": float(words),
         "other_words": float(recording.others),
         "distinct_other_words": float(recording.distinct_others),
         "noise_hours": recording.noise_seconds / 3600,
     }
 
 
-def detection_error_tradeoff(predict: Predict, split: Split, splits: Splits) -> dict[str, float]:
-    """False accepts an hour and share of false rejects at every threshold, at the smoothing that was chosen.
+def rejects_at(predict: Predict, split: Split, splits: Splits) -> dict[str, float]:
+    """Points of the detection error trade-off: the share of words missed where the part's own recording has at most so
+    many false accepts an hour. The thresholds are read off this recording: nothing is chosen by them.
 
     Returns:
-        Two figures a threshold: "0.950 false accepts an hour", "0.950 false rejects".
+        "1 an hour" and its like, for each of `ACCEPTS_PER_HOUR`; the share is 1 where no threshold keeps to it.
     """
-    chosen, _ = _operating_point(predict, splits)
-    figures = {}
-    for threshold in THRESHOLDS:
-        decoding = Decoding(threshold=float(threshold), smoothed=chosen.smoothed)
-        recording, heard = _heard(predict, split, splits, decoding)
-        figures[f"{threshold:.4f} false accepts an hour"] = len(heard.false_accepts) / recording.hours
-        figures[f"{threshold:.4f} false rejects"] = float(np.mean(~heard.found)) if len(heard.found) else float("nan")
-    return figures
+    curve = detection_error_tradeoff(predict, split, splits)
+    shares = {}
+    for most in ACCEPTS_PER_HOUR:
+        kept = [point.false_reject_share for point in curve if point.accepts_per_hour <= most]
+        shares[f"{most:g} an hour"] = min(kept, default=1.0)
+    return shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeOff:
+    """A point of the curve."""
+
+    threshold: float
+    accepts_per_hour: float
+    false_reject_share: float
+    """NaN on a recording without words."""
+
+
+def detection_error_tradeoff(predict: Predict, split: Split, splits: Splits) -> list[TradeOff]:
+    """False accepts an hour and false rejects on the part's recording at every threshold, at the smoothing that was
+    chosen, lowest threshold first."""
+    settings: StreamSettings = splits.extra["stream"]
+    kept = settings.looked.setdefault(predict, {})
+    name = f"curve of {'validation' if split is splits.validation else 'test'}"
+    if name not in kept:
+        chosen = operating_point(predict, splits)
+        curve = []
+        for threshold in THRESHOLDS:
+            decoding = Decoding(threshold=float(threshold), smoothed=chosen.smoothed)
+            recording, heard = _heard(predict, split, splits, decoding)
+            curve.append(
+                TradeOff(
+                    threshold=float(threshold),
+                    accepts_per_hour=len(heard.false_accepts) / recording.hours,
+                    false_reject_share=float(np.mean(~heard.found)) if len(heard.found) else float("nan"),
+                )
+            )
+        kept[name] = curve
+    return kept[name]  # type: ignore[no-any-return]
+
+
+def recording_of(split: Split, splits: Splits) -> Recording:
+    """The part's recording, for what it is made of."""
+    settings: StreamSettings = splits.extra["stream"]
+    part = "validation" if split is splits.validation else "test"
+    return _recorded(settings, part, split, splits)[0]
 
 
 def operating_point(predict: Predict, splits: Splits) -> Decoding:
@@ -163,8 +209,8 @@ def _operating_point(predict: Predict, splits: Splits) -> tuple[Decoding, tuple[
     settings: StreamSettings = splits.extra["stream"]
     kept = settings.looked.setdefault(predict, {})
     if "operating point" not in kept:
-        kept["operating point"] = _chosen(predict, splits, settings.most_false_accepts_per_hour)  # type: ignore[assignment]
-    return kept["operating point"]  # type: ignore[return-value]
+        kept["operating point"] = _chosen(predict, splits, settings.most_false_accepts_per_hour)
+    return kept["operating point"]  # type: ignore[no-any-return]
 
 
 def _chosen(predict: Predict, splits: Splits, most: float) -> tuple[Decoding, tuple[float, float]]:

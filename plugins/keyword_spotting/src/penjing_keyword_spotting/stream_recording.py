@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
 from scipy.signal import resample_poly
 
 from penjing.contract import Split
@@ -206,9 +205,7 @@ def _talk(
         spoken = -(-clip * 20 // speed)
         if position + spoken > start + length:
             return sounds
-        sounds.append(
-            Sound(start=position, length=spoken, row=int(rows[place]), gain=_gain(generator), speed=speed)
-        )
+        sounds.append(Sound(start=position, length=spoken, row=int(rows[place]), gain=_gain(generator), speed=speed))
         position += spoken + round(generator.uniform(*TALK_GAP_SECONDS) * rate)
 
 
@@ -219,8 +216,8 @@ def _places(generator: np.random.Generator, scenes: np.ndarray, length: int, cli
     starts = []
     for scene in scenes:
         for slot in range(each):
-            free = length // each - room
-            starts.append(int(scene * length + slot * (length // each) + (room - clip) // 2 + generator.integers(free + 1)))
+            first = int(scene) * length + slot * (length // each) + (room - clip) // 2
+            starts.append(first + int(generator.integers(length // each - room + 1)))
     return [starts[index] for index in generator.permutation(len(starts))]
 
 

@@ -203,8 +203,6 @@ def _windows(frames: np.ndarray, front_end: FrontEnd) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(views[start : start + LOOKS_AT_ONCE].transpose(0, 2, 1)[..., None])
 
 
-def detect(
-    probabilities: np.ndarray, times: np.ndarray, labels: Sequence[str], decoding: Decoding
-) -> list[Detection]:
+def detect(probabilities: np.ndarray, times: np.ndarray, labels: Sequence[str], decoding: Decoding) -> list[Detection]:
     """Words of a whole recording."""
     return Detector(labels, decoding).push(probabilities, times)
