@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penjing import hookimpl
-from penjing.contract import Domain, Metric, PredictOption
+from penjing.contract import Domain, Evaluation, Metric, PredictOption, ReportSection, RunInfo
 from penjing_keyword_spotting import DOMAIN
 
 _PACKAGE = "penjing_keyword_spotting"
@@ -92,3 +92,11 @@ KEYWORD_SPOTTING = Domain(
 @hookimpl
 def penjing_domains() -> Iterable[Domain]:
     yield KEYWORD_SPOTTING
+
+
+@hookimpl
+def penjing_report_sections(run: RunInfo, evaluation: Evaluation) -> Iterable[ReportSection]:
+    if run.domain == DOMAIN:
+        from penjing_keyword_spotting.sections import report_sections
+
+        yield from report_sections(evaluation)
