@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penjing import hookimpl
-from penjing.contract import Domain, Evaluation, Metric, PredictOption, ReportSection, RunInfo
+from penjing.contract import Domain, Evaluation, Exporter, Metric, PredictOption, ReportSection, RunInfo
 from penjing_keyword_spotting import DOMAIN
 
 _PACKAGE = "penjing_keyword_spotting"
@@ -100,3 +100,12 @@ def penjing_report_sections(run: RunInfo, evaluation: Evaluation) -> Iterable[Re
         from penjing_keyword_spotting.sections import report_sections
 
         yield from report_sections(evaluation)
+
+
+@hookimpl
+def penjing_exporters() -> Iterable[Exporter]:
+    yield Exporter(
+        name="keyword-spotting-cpp",
+        summary="C++17 for a microcontroller: model, front end, decision on a stream, and an example with a Makefile.",
+        export=f"{_PACKAGE}.microcontroller:write_project",
+    )

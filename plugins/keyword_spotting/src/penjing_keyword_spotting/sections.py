@@ -64,10 +64,10 @@ def _stream(evaluation: Evaluation) -> ReportSection:
         )
     spoken = sum(sound.length for sound in recording.sounds) / recording.sample_rate / 3600
     made_of = (
-        f"<p>{recording.hours:.2f} hours made of the test part's own clips: {len(recording.words):,} words to be found, "
-        f"each clip once; {recording.others:,} other words, from {recording.distinct_others:,} clips at changing speed; "
-        f"{recording.noise_seconds / 3600:.2f} hours of noise without talk, from {len(recording.background):,} "
-        f"recordings (stretches that training has not heard); the rest are quiet rooms. "
+        f"<p>{recording.hours:.2f} hours made of the test part's own clips: {len(recording.words):,} words to be "
+        f"found, each clip once; {recording.others:,} other words, from {recording.distinct_others:,} clips at "
+        f"changing speed; {recording.noise_seconds / 3600:.2f} hours of noise without talk, from "
+        f"{len(recording.background):,} recordings (stretches that training has not heard); the rest are quiet rooms. "
         f"Somebody speaks for {spoken:.2f} hours.</p>"
     )
     chosen = (
