@@ -71,7 +71,7 @@ def by_ratio(names: Sequence[str], curves: Mapping[str, Sequence[float | None]],
 
 def pairs(rows: Sequence[tuple[str, float, float, str]]) -> str:
     """Two bars a row, before and after: (name, before, after, what stands behind), shares of 1."""
-    pitch, left, room = 34, 110, 96
+    pitch, left, room = 34, 110, 150
     scale = WIDTH - left - room
     parts = []
     for number, (name, before, after, note) in enumerate(rows):

@@ -109,14 +109,14 @@ def _mistaken(evaluation: Evaluation) -> str:
     rows = []
     for (row, word), count in counts.most_common(splits.extra["clips_in_report"] // 2 or 6):
         if row is None:
-            rows.append(["background", "", word, f"{count}", ""])
+            rows.append(["", "background", "", word, f"{count}"])
         else:
             rows.append(
-                [splits.test.ids[row], splits.labels[splits.test.y[row]], word, f"{count}", _sound(evaluation, row)]
+                [_sound(evaluation, row), splits.test.ids[row], splits.labels[splits.test.y[row]], word, f"{count}"]
             )
     return (
         f"<h3>What the file took for a word</h3><p>{len(found):,} false accepts from {len(counts):,} sounds; the most "
-        f"frequent:</p>" + _table(["clip", "what it is", "taken for", "times", ""], rows, plain=4)
+        f"frequent:</p>" + _table(["", "clip", "what it is", "taken for", "times"], rows, plain=0)
     )
 
 
@@ -191,11 +191,11 @@ def _hardest(evaluation: Evaluation) -> ReportSection:
     most = splits.extra["clips_in_report"]
     rows = [
         [
+            _sound(evaluation, row),
             splits.test.ids[row],
             splits.labels[truth[row]],
             f"{splits.labels[decided[row]]} ({outputs[row, decided[row]]:.2f})",
             splits.labels[before[row]],
-            _sound(evaluation, row),
         ]
         for row in surest[: most or 12]
     ]
@@ -203,7 +203,7 @@ def _hardest(evaluation: Evaluation) -> ReportSection:
         title="Hardest clips",
         html=f"<p>{len(wrong):,} of {len(truth):,} test clips are recognised wrongly; those where the file was surest. "
         f"{CONSENT if most and rows else ''}</p>"
-        + _table(["clip", "said", "heard (probability)", "heard before compression", ""], rows, plain=4),
+        + _table(["", "clip", "said", "heard (probability)", "heard before compression"], rows, plain=0),
     )
 
 
