@@ -10,13 +10,13 @@ import numpy as np
 from penjing.contract import DataRequest, Split, Splits
 from penjing.errors import DataError
 from penjing.options import with_defaults
-from penjing_datasets.clips import BACKGROUND, clip_classes, clip_rates, read_clips
+from penjing_datasets.clips import clip_classes, clip_rates, read_clips
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN, generate_speech
 from penjing_datasets.splits import PARTS, split_by_group
 from penjing_keyword_spotting import DOMAIN
 from penjing_keyword_spotting.features import FrontEnd
-from penjing_keyword_spotting.parts import check_classes, divide
+from penjing_keyword_spotting.parts import cannot_tell, check_classes, divide
 from penjing_keyword_spotting.sampling import Sampling, choose_sampling
 from penjing_keyword_spotting.stream_metrics import StreamSettings
 from penjing_keyword_spotting.task import as_task, cut_silence, divide_background, task_clips, task_words
@@ -198,7 +198,7 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any]) -> Splits
                 f"{len(silence.ids):,} clips of _silence_ were cut from {len(background['test'])} background "
                 "recordings, each part from its own stretch of time; augmentation has the training part's stretches"
             )
-    notes += _cannot_tell(classes, bool(background["train"]))
+    notes += cannot_tell(classes, bool(background["train"]))
     check_classes(classes, parts, path, notes)
     return _assemble(
         waveforms=waveforms,
@@ -215,27 +215,6 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any]) -> Splits
         notes=tuple(notes),
         slices={},
     )
-
-
-def _cannot_tell(classes: np.ndarray, has_background: bool) -> list[str]:
-    """What a model cannot tell that has never heard silence, or other words."""
-    notes = []
-    if SILENCE not in classes:
-        notes.append(
-            "there is no class _silence_: the model names a word for every noise, which costs false accepts on a "
-            "stream. "
-            + (
-                f"No recording in {BACKGROUND} is five clips long or more"
-                if has_background
-                else f"Recordings of your rooms in a folder {BACKGROUND} would give one"
-            )
-        )
-    if UNKNOWN not in classes:
-        notes.append(
-            "there is no class _unknown_: the model names one of its words for every other word that is said. A "
-            "folder _unknown_ with any other words gives one, or choose some of the words with the option words"
-        )
-    return notes
 
 
 def _assemble(

@@ -10,7 +10,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from penjing.errors import DataError
+from penjing_datasets.clip_names import BACKGROUND
 from penjing_datasets.clips import Clips
+from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN
 from penjing_datasets.splits import PARTS, SHARES, refuse_overlap, split_by_class, split_by_group
 
 FEWEST_SPEAKERS = len(PARTS)
@@ -140,6 +142,27 @@ def check_classes(classes: np.ndarray, parts: np.ndarray, path: Path, notes: lis
             f"the classes are unbalanced, {counts.min():,} clips of {names[counts.argmin()]} to {counts.max():,} of "
             f"{names[counts.argmax()]}: accuracy says little about the rare ones, see balanced_accuracy and recall"
         )
+
+
+def cannot_tell(classes: np.ndarray, has_background: bool) -> list[str]:
+    """What a model cannot tell that has never heard silence, or other words."""
+    notes = []
+    if SILENCE not in classes:
+        notes.append(
+            "there is no class _silence_: the model names a word for every noise, which costs false accepts on a "
+            "stream. "
+            + (
+                f"No recording in {BACKGROUND} is five clips long or more"
+                if has_background
+                else f"Recordings of your rooms in a folder {BACKGROUND} would give one"
+            )
+        )
+    if UNKNOWN not in classes:
+        notes.append(
+            "there is no class _unknown_: the model names one of its words for every other word that is said. A "
+            "folder _unknown_ with any other words gives one, or choose some of the words with the option words"
+        )
+    return notes
 
 
 def _interval(count: int) -> str:
