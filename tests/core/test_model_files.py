@@ -180,3 +180,18 @@ def test_a_metric_of_the_callers_own_and_one_that_is_mistyped(toy_model: Path, t
     assert "flash" in result._repr_html_()
     with pytest.raises(penjing.errors.UsageError, match="did you mean 'accuracy'"):
         penjing.compress(toy_model, data=toy_data, metric="acuracy", output=tmp_path / "other")
+
+
+def test_the_accuracy_of_a_model_that_gives_logits_is_that_of_their_sign(tmp_path: Path) -> None:
+    import keras
+
+    x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    y = (x[:, 0] > 0).astype(np.int64)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.set_weights([np.array([[0.4]], np.float32), np.zeros(1, np.float32)])  # no logit reaches 0.5
+    arrays = {"x": x, "y": y}
+    (tmp_path / "lossless.toml").write_text('name = "lossless"\n[[steps]]\ntechnique = "quantize"\nmode = "float16"\n')
+    result = penjing.compress(model, data=arrays, recipe=tmp_path / "lossless.toml", output=tmp_path / "run")
+    assert result.metrics["reference"]["metrics"]["accuracy"] == 1.0
+    assert result.metrics["compressed"]["metrics"]["accuracy"] == 1.0
+    assert penjing.load_bundle(result.bundle).manifest.decision_threshold == 0.0

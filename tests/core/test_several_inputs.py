@@ -143,3 +143,17 @@ def test_agreement_on_several_labels_asks_for_all_of_them() -> None:
     shares = {pair.runtimes: pair.equal_decisions for pair in report.pairs}
     assert shares["Keras", "XNNPACK"] == 0.5
     assert shares["LiteRT reference", "XNNPACK"] == 1.0
+
+
+def test_logits_are_cut_at_zero_where_probabilities_are_cut_at_one_half() -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    x = np.random.default_rng(2).normal(size=(60, 3)).astype("float32")
+    content = to_litert(model, ExportSettings())
+    logits = LiteRTModel(content).predict(x)
+    moved = np.where((logits > 0) & (logits < 0.5), -logits, logits)  # yes becomes no for each that is barely yes
+    changed = float(np.mean((logits > 0) & (logits < 0.5)))
+    assert 0 < changed < 1
+    for threshold, agree in ((0.0, 1 - changed), (0.5, 1.0)):
+        report = check_conformance(content, x, task="binary", threshold=threshold, keras_outputs=moved)
+        shares = {pair.runtimes: pair.equal_decisions for pair in report.pairs}
+        assert shares["Keras", "XNNPACK"] == agree

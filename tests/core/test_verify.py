@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from penjing.contract import ExportSettings
 from penjing.errors import BudgetError
 from penjing.export.litert import to_litert
-from penjing.metrics import accuracy, auc, balanced_accuracy, mean_absolute_error, root_mean_squared_error
+from penjing.metrics import (
+    accuracy,
+    auc,
+    balanced_accuracy,
+    label_accuracy,
+    mean_absolute_error,
+    root_mean_squared_error,
+)
 from penjing.verify.audit import audit_slices
 from penjing.verify.conformance import check_conformance
 from penjing.verify.limits import Budget
@@ -216,6 +223,10 @@ def test_metrics_agree_with_scikit_learns() -> None:
     targets, scores = generator.integers(0, 2, 300), np.round(generator.random(300), 1)
     assert auc(targets, scores) == pytest.approx(metrics.roc_auc_score(targets, scores))
     assert balanced_accuracy(targets, scores) == pytest.approx(metrics.balanced_accuracy_score(targets, scores > 0.5))
+    labels = generator.integers(0, 2, (300, 3))
+    several = generator.normal(size=(300, 3))
+    right = np.mean([metrics.accuracy_score(labels[:, c], several[:, c] > 0) for c in range(3)])
+    assert label_accuracy(labels, several, threshold=0.0) == pytest.approx(right)
     values = generator.normal(size=300)
     assert root_mean_squared_error(values, scores) == pytest.approx(metrics.root_mean_squared_error(values, scores))
 

@@ -199,6 +199,8 @@ class Domain:
     `[augment]` table."""
     loss: str | None = None
     """`f(targets, outputs) -> per-example loss` in Keras ops; None takes the task's usual loss."""
+    decision_threshold: float = 0.5
+    """Tasks "binary" and "multilabel": an output above it means yes when decisions are compared. 0.0 for logits."""
     budget: Mapping[str, Any] = field(default_factory=dict)
     """Default limits, as the command line spells them: {"flash": "40KB", "drop": "0.02"}."""
     split_by: str | None = None

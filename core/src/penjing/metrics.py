@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,23 +12,35 @@ import numpy as np
 from penjing.contract import Metric, Task
 from penjing.errors import UsageError, did_you_mean
 
-MetricFunction = Callable[[Any, Any], float]
+MetricFunction = Callable[..., float]
 
 
-def accuracy(targets: Any, outputs: Any) -> float:
+def accuracy(targets: Any, outputs: Any, threshold: float = 0.5) -> float:
     """Share of right decisions.
 
     Args:
         targets: Class numbers of shape (n,), or one-hot rows of shape (n, classes).
-        outputs: Scores of shape (n, classes), or one score a row, (n,) or (n, 1), cut at 0.5.
+        outputs: Scores of shape (n, classes), or one score a row, (n,) or (n, 1), which is cut at the threshold.
+        threshold: 0.5 for probabilities, 0 for logits.
     """
-    return float(np.mean(decisions(outputs) == class_numbers(targets)))
+    return float(np.mean(decisions(outputs, threshold) == class_numbers(targets)))
 
 
-def balanced_accuracy(targets: Any, outputs: Any) -> float:
-    """Mean over the classes of the share of each that is recognised."""
-    truth, decided = class_numbers(targets), decisions(outputs)
+def balanced_accuracy(targets: Any, outputs: Any, threshold: float = 0.5) -> float:
+    """Mean over the classes of the share of each that is recognised. Arguments as of `accuracy`."""
+    truth, decided = class_numbers(targets), decisions(outputs, threshold)
     return float(np.mean([np.mean(decided[truth == c] == c) for c in np.unique(truth)]))
+
+
+def label_accuracy(targets: Any, outputs: Any, threshold: float = 0.5) -> float:
+    """Share of right decisions over all examples and labels, where each example can have several labels.
+
+    Args:
+        targets: 0 or 1, of shape (n, labels).
+        outputs: Scores of that shape, each cut at the threshold.
+        threshold: 0.5 for probabilities, 0 for logits.
+    """
+    return float(np.mean((np.asarray(outputs) > threshold) == (np.asarray(targets) > 0.5)))
 
 
 def auc(targets: Any, outputs: Any) -> float:
@@ -64,12 +78,12 @@ def class_numbers(targets: Any) -> np.ndarray:
     return targets.reshape(-1).astype(np.int64)
 
 
-def decisions(outputs: Any) -> np.ndarray:
-    """Outputs as decisions of shape (n,): the largest score, or for a single score whether it exceeds 0.5."""
+def decisions(outputs: Any, threshold: float = 0.5) -> np.ndarray:
+    """Outputs as decisions of shape (n,): the largest score, or for a single score whether it exceeds the threshold."""
     outputs = np.asarray(outputs)
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         return outputs.argmax(axis=1)
-    return (outputs.reshape(-1) > 0.5).astype(np.int64)
+    return (outputs.reshape(-1) > threshold).astype(np.int64)
 
 
 def _difference(targets: Any, outputs: Any) -> np.ndarray:
@@ -83,6 +97,7 @@ FUNCTIONS: dict[str, MetricFunction] = {
     for function in (
         accuracy,
         balanced_accuracy,
+        label_accuracy,
         auc,
         mean_absolute_error,
         root_mean_squared_error,
@@ -108,4 +123,14 @@ def named_metric(name: str) -> Metric:
 
 def usual_metric(task: Task) -> Metric:
     """The metric of a task when the user names none."""
+    if task == "multilabel":
+        return named_metric("label_accuracy")
     return named_metric("accuracy" if task in ("classification", "binary", "ordinal") else "mean_absolute_error")
+
+
+def metric_function(name: str, threshold: float) -> MetricFunction:
+    """The function of a built-in metric, with decisions cut at a threshold where it makes any."""
+    function = FUNCTIONS[name]
+    if "threshold" not in inspect.signature(function).parameters:
+        return function
+    return partial(function, threshold=threshold)

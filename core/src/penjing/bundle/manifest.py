@@ -82,6 +82,7 @@ class Manifest(_Strict):
     name: str
     summary: str = ""
     task: str
+    decision_threshold: float = 0.5
     labels: list[str] = Field(default_factory=list, description="class names in output order")
     inputs: list[TensorEntry]
     outputs: list[TensorEntry]

@@ -61,6 +61,7 @@ def _verify(path: Path) -> dict[str, Any]:
         content,
         inputs if len(inputs) > 1 else inputs["0"],
         task=bundle.manifest.task,  # type: ignore[arg-type]
+        threshold=bundle.manifest.decision_threshold,
     )
     arena = (
         measure_arena(content)

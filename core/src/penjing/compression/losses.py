@@ -43,6 +43,11 @@ def output_kind(model: keras.Model) -> OutputKind:
     return "linear"
 
 
+def decision_threshold(kind: OutputKind) -> float:
+    """Above which a single output means yes: one half of a probability, zero of a logit."""
+    return 0.0 if kind == "linear" else 0.5
+
+
 def as_logits(outputs: Any, kind: OutputKind) -> Any:
     """Outputs as logits. The logarithm of a softmax equals the logits but for a constant, which softmax ignores."""
     if kind == "softmax":

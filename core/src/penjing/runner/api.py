@@ -91,7 +91,8 @@ def compress(
 
     import numpy as np
 
-    from penjing.metrics import FUNCTIONS, named_metric, usual_metric
+    from penjing.compression.losses import decision_threshold, output_kind
+    from penjing.metrics import metric_function, named_metric, usual_metric
     from penjing.runner.folder import RunFolder, run_key
     from penjing.runner.job import Job
     from penjing.runner.result import finished_result
@@ -117,6 +118,7 @@ def compress(
             hint="give a trained keras.Model, the path of one, or a scikit-learn estimator",
         )
     task = task or guess_task(splits, int(model.outputs[0].shape[-1]))
+    threshold = decision_threshold(output_kind(model))
     if callable(metric):
         function: Callable[..., float] = metric
         described = Metric(
@@ -127,7 +129,7 @@ def compress(
         )
     else:
         described = named_metric(metric) if metric else usual_metric(task)
-        function = FUNCTIONS[described.name]
+        function = metric_function(described.name, threshold)
     job = Job(
         name="model",
         title=f"Compression of the model '{model.name}'.",
@@ -137,6 +139,7 @@ def compress(
         metric_functions={described.name: function},
         build_model=lambda: model,
         trains_reference=False,
+        decision_threshold=threshold,
         extra_parts=(weights, *taught_by),
     )
     folder = RunFolder(Path(output))

@@ -129,10 +129,10 @@ def audit(
     )
 
 
-def confusion(targets: Any, outputs: Any, classes: int) -> list[list[int]]:
+def confusion(targets: Any, outputs: Any, classes: int, threshold: float = 0.5) -> list[list[int]]:
     """Counts by (true class, decided class)."""
     table = np.zeros((classes, classes), int)
-    np.add.at(table, (class_numbers(targets), decisions(outputs)), 1)
+    np.add.at(table, (class_numbers(targets), decisions(outputs, threshold)), 1)
     return table.tolist()
 
 

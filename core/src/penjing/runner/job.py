@@ -43,6 +43,7 @@ class Job:
     augment: Callable[[int, int], tuple[Any, Any]] | None = None
     augment_key: str = ""
     loss: Callable[[Any, Any], Any] | None = None
+    decision_threshold: float = 0.5
     plugin: str = ""
     """Distribution and version of the domain, for the lineage."""
     intended_use: str = ""
@@ -123,6 +124,7 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         augment=augment,
         augment_key=f"{source}/{value.augment}/{_key(recipe.augment)}" if value.augment else "",
         loss=resolve(value.loss) if value.loss else None,
+        decision_threshold=value.decision_threshold,
         plugin=f"{source.distribution} {source.version}",
         intended_use=value.intended_use,
         data_license=value.data_license,

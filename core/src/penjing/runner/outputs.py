@@ -91,6 +91,7 @@ def write_run_bundle(
         "name": recipe.name,
         "summary": job.title,
         "task": job.task,
+        "decision_threshold": job.decision_threshold,
         "labels": list(splits.labels),
         **tensors,
         "preprocessing": dict(splits.preprocessing),
@@ -162,9 +163,10 @@ def report_input(
     matrices: tuple[Any, Any] = (None, None)
     classes = len(job.splits.labels)
     if job.task in DECIDING_TASKS and job.task != "multilabel" and 2 <= classes <= 40:
+        y, threshold = job.splits.test.y, job.decision_threshold
         matrices = (
-            confusion(job.splits.test.y, verified.reference.outputs, classes),
-            confusion(job.splits.test.y, verified.compressed.outputs, classes),
+            confusion(y, verified.reference.outputs, classes, threshold),
+            confusion(y, verified.compressed.outputs, classes, threshold),
         )
     return ReportInput(
         title=job.name,

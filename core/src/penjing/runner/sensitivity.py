@@ -45,9 +45,10 @@ def analyse_sensitivity(
 
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
     model = usable_model(model)
+    from penjing.compression.losses import decision_threshold, output_kind
     from penjing.compression.sensitivity import hash_split, measure_sensitivity
     from penjing.compression.workbench import Workbench
-    from penjing.metrics import FUNCTIONS, named_metric, usual_metric
+    from penjing.metrics import metric_function, named_metric, usual_metric
     from penjing.runner.data_checks import check_splits
 
     task = guess_task(splits, int(model.outputs[0].shape[-1]))
@@ -57,7 +58,7 @@ def analyse_sensitivity(
     bench = Workbench(
         task=task,
         metric=described,
-        metric_function=FUNCTIONS[described.name],
+        metric_function=metric_function(described.name, decision_threshold(output_kind(model))),
         train=splits.train,
         validation=splits.validation,
         labels=splits.labels,

@@ -89,6 +89,7 @@ def verify_result(
         result.content,
         _head(test.x, count),
         task=job.task,
+        threshold=job.decision_threshold,
         keras_outputs=predict(result.model, _head(test.x, count)),
     )
     reporter.line("measuring latency and arena")

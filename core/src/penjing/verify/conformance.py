@@ -65,6 +65,7 @@ def check_conformance(
     x: Any,
     *,
     task: Task,
+    threshold: float = 0.5,
     keras_outputs: np.ndarray | None = None,
 ) -> Conformance:
     """Run a file on every runtime there is.
@@ -73,6 +74,7 @@ def check_conformance(
         content: A .tflite file with one output.
         x: Inputs as the model takes them: float32 of shape (n, *input_shape), or a dict of them.
         task: Whether outputs are decisions.
+        threshold: Above which an output of a binary or multilabel task means yes.
         keras_outputs: What Keras gives for `x`, float32 of shape (n, ...); None leaves Keras out.
 
     Raises:
@@ -107,25 +109,27 @@ def check_conformance(
     except MissingExtraError as error:
         missing["TFLM"] = f"{error.what}; {error.hint}"
     step = _step(info, outputs[first])
-    pairs = tuple(_agreement(one, other, outputs, step, task) for one, other in combinations(outputs, 2))
+    pairs = tuple(_agreement(one, other, outputs, step, task, threshold) for one, other in combinations(outputs, 2))
     return Conformance(pairs=pairs, missing=missing, step=step)
 
 
-def _agreement(first: str, second: str, outputs: Mapping[str, np.ndarray], step: float, task: Task) -> Agreement:
+def _agreement(
+    first: str, second: str, outputs: Mapping[str, np.ndarray], step: float, task: Task, threshold: float
+) -> Agreement:
     n = min(len(outputs[first]), len(outputs[second]))
     a, b = outputs[first][:n], outputs[second][:n]
     return Agreement(
         runtimes=(first, second),
         n=n,
-        equal_decisions=_equal_decisions(a, b, task) if task in DECIDING_TASKS and n else None,
+        equal_decisions=_equal_decisions(a, b, task, threshold) if task in DECIDING_TASKS and n else None,
         largest_steps=round(float(np.max(np.abs(a - b))) / step, 3) if a.size else 0.0,
     )
 
 
-def _equal_decisions(a: np.ndarray, b: np.ndarray, task: Task) -> float:
+def _equal_decisions(a: np.ndarray, b: np.ndarray, task: Task, threshold: float) -> float:
     if task == "multilabel":
-        return float(np.mean(((a > 0.5) == (b > 0.5)).reshape(len(a), -1).all(axis=1)))
-    return float(np.mean(decisions(a) == decisions(b)))
+        return float(np.mean(((a > threshold) == (b > threshold)).reshape(len(a), -1).all(axis=1)))
+    return float(np.mean(decisions(a, threshold) == decisions(b, threshold)))
 
 
 def _step(info: TensorInfo, outputs: np.ndarray) -> float:

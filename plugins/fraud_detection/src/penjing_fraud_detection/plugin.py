@@ -14,6 +14,7 @@ FRAUD_DETECTION = Domain(
     name=DOMAIN,
     summary="Card transactions scored as they come, on their history up to that moment.",
     task="binary",
+    decision_threshold=0.0,
     load_data=f"{_PACKAGE}.data:load_data",
     build_model=f"{_PACKAGE}.models:build_model",
     build_teacher=f"{_PACKAGE}.models:build_teacher",
