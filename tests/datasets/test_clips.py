@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from penjing_datasets.clips import clip_classes, read_clips
+from penjing_datasets.clips import clip_classes, clip_rates, read_clips
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.speech_synthesis import generate_speech
 from penjing_datasets.splits import PARTS, refuse_overlap, split_by_class, split_by_group
@@ -222,3 +222,29 @@ def test_the_sample_is_the_same_for_the_same_seed_and_another_for_another() -> N
     assert np.array_equal(first.waveforms, again.waveforms)
     assert first.waveforms.shape == (48, 16_000)
     assert np.abs(first.waveforms).max() <= 1.0 and np.isfinite(first.waveforms).all()
+
+
+def test_a_speaker_is_known_under_every_word_of_speech_commands(tmp_path: Path) -> None:
+    for name in ("yes/fb7eb481_nohash_0.wav", "_unknown_/five_fb7eb481_nohash_0.wav.wav", "no/ann_b_nohash_1.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, np.zeros(16_000), 16_000)
+    clips = read(tmp_path)
+    assert dict(zip(clips.ids, clips.speakers, strict=True)) == {
+        "_unknown_/five_fb7eb481_nohash_0.wav.wav": "fb7eb481",
+        "no/ann_b_nohash_1.wav": "ann_b",
+        "yes/fb7eb481_nohash_0.wav": "fb7eb481",
+    }
+
+
+def test_rates_are_read_from_headers_alone_in_folder_and_archive(tmp_path: Path) -> None:
+    folder = tmp_path / "words"
+    for name, rate in (("yes/a_0.wav", 8_000), ("no/a_0.wav", 44_100), ("_background_noise_/hum.wav", 22_050)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, np.zeros(rate), rate)
+    (folder / "no/text_0.wav").write_text("no recording")
+    with tarfile.open(tmp_path / "words.tar", "w") as archive:
+        archive.add(folder, "words")
+    expected = {"yes/a_0.wav": 8_000, "no/a_0.wav": 44_100}
+    assert clip_rates(folder) == clip_rates(tmp_path / "words.tar") == expected
+    with pytest.raises(DatasetError, match="no such file or folder"):
+        clip_rates(tmp_path / "none")

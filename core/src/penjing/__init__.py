@@ -4,6 +4,7 @@ The public verbs are imported when first used, so that `import penjing` stays li
 
 - `compress(model, recipe=..., data=..., metric=..., budget=..., output=...)`: from a model to a verified small file;
 - `load_bundle(folder)`: run a finished bundle with LiteRT alone, without TensorFlow;
+- `write_c_array(bundle, folder)`: a bundle as C++ source for microcontrollers, for exporters that add to it;
 - `Recipe`: an ordered list of steps, read from TOML;
 - `hookimpl`: marks a plugin's hook implementations.
 """
@@ -14,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penjing.export.c_array import write_c_array
     from penjing.hookspecs import hookimpl
     from penjing.recipe import Recipe
     from penjing.runner.api import compress
@@ -26,9 +28,10 @@ _HOMES = {
     "hookimpl": "penjing.hookspecs",
     "load_bundle": "penjing.runtime",
     "Recipe": "penjing.recipe",
+    "write_c_array": "penjing.export.c_array",
 }
 
-__all__ = ["Recipe", "__version__", "compress", "hookimpl", "load_bundle"]
+__all__ = ["Recipe", "__version__", "compress", "hookimpl", "load_bundle", "write_c_array"]
 
 
 def __getattr__(name: str) -> Any:

@@ -155,6 +155,9 @@ class PredictOption:
     help: str
     kind: Literal["flag", "text", "integer", "number", "path"] = "flag"
     default: Any = None
+    live: bool = False
+    """True where the rows come one by one and perhaps without end, from a microphone say: each is printed as it comes,
+    with `--json` as a line of its own, and Ctrl-C is the usual end."""
 
 
 @dataclass(frozen=True, kw_only=True)

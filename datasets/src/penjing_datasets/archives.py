@@ -22,7 +22,9 @@ _COMPRESSED = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ\x00", lzma.open), (b"BZh", 
 _DAMAGE = (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error)
 
 
-def collection_files(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def collection_files(
+    path: Path, wanted: Callable[[str], bool], unreadable: Callable[[str, str], None] | None = None
+) -> Iterator[tuple[str, bytes]]:
     """(name inside the collection, content) of every file.
 
     A folder comes in order of name, an archive in its own order; an archive inside a folder stands for its files.
@@ -31,9 +33,11 @@ def collection_files(path: Path, wanted: Callable[[str], bool]) -> Iterator[tupl
     Args:
         path: A folder or an archive.
         wanted: Whether the content of the file of this name is needed; it is empty where not.
+        unreadable: Told (name, why) of each file of a folder that cannot be read, which is then left out; None raises.
 
     Raises:
-        DatasetError: An archive is damaged or cut short, a name or link leads outside, or a file is too large.
+        DatasetError: A file cannot be read or is too large, an archive is damaged or cut short, a name or link leads
+            outside.
     """
     if path.is_file():
         yield from _archive_files(path, wanted)
@@ -47,8 +51,15 @@ def collection_files(path: Path, wanted: Callable[[str], bool]) -> Iterator[tupl
             raise DatasetError("a link leads out of the collection", where=name)
         if name.endswith(ARCHIVES):
             yield from _archive_files(file, wanted)
-        else:
-            yield name, _content(file, name) if wanted(name) else b""
+            continue
+        try:
+            content = _content(file, name) if wanted(name) else b""
+        except DatasetError as error:
+            if unreadable is None:
+                raise
+            unreadable(name, error.why or error.what)
+            continue
+        yield name, content
 
 
 def _content(file: Path, name: str) -> bytes:
@@ -57,7 +68,7 @@ def _content(file: Path, name: str) -> bytes:
             raise DatasetError(f"a file is larger than {MAX_FILE_BYTES // 1024**2} MiB", where=name)
         return file.read_bytes()
     except OSError as error:
-        raise DatasetError("a file cannot be read", where=name, why=str(error)) from error
+        raise DatasetError("a file cannot be read", where=name, why=error.strerror or str(error)) from error
 
 
 def _archive_files(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:

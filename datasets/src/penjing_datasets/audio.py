@@ -17,10 +17,12 @@ MAX_SECONDS = 4 * 3600
 """A longer recording is refused rather than read into memory."""
 SAMPLE_RATES = (1_000, 768_000)
 """Hz; a header that says anything outside is damaged, and resampling from there could fill the memory."""
+UNREADABLE = (soundfile.SoundFileError, OSError, RuntimeError, TypeError)
+"""What soundfile raises for what is no audio."""
 
 
 def read_audio(source: Path | bytes, sample_rate: int, name: str | None = None) -> np.ndarray:
-    """Audio as samples in [-1, 1].
+    """Audio as samples in [-1, 1], all of it in memory; see `penjing_datasets.audio_blocks` for long recordings.
 
     Args:
         source: A file, or the bytes of one: wav or flac of any bit depth, sample rate and number of channels.
@@ -37,25 +39,53 @@ def read_audio(source: Path | bytes, sample_rate: int, name: str | None = None) 
     try:
         with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
             rate, frames = file.samplerate, file.frames
-            if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
-                raise DatasetError(f"the header says {rate:,} samples a second", where=where)
+            check_rate(rate, where)
             if frames > MAX_SECONDS * rate:
                 raise DatasetError(f"the recording is longer than {MAX_SECONDS // 3600} hours", where=where)
             samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
-        raise DatasetError("the file cannot be read as audio", where=where, why=_reason(source, error)) from error
-    if len(samples) == 0:
-        raise DatasetError("the recording is empty", where=where)
-    declared = _declared_frames(source)
-    if declared is not None and len(samples) < declared:
-        raise DatasetError(
-            "the recording is truncated",
-            where=where,
-            why=f"its header says {declared:,} frames, {len(samples):,} are there",
-        )
+    except UNREADABLE as error:
+        why = why_unreadable(source, error)
+        raise DatasetError("the file cannot be read as audio", where=where, why=why) from error
+    check_length(source, len(samples), where)
     if not np.isfinite(samples).all():
         raise DatasetError("the recording holds NaN or infinite samples", where=where)
     return resample(samples.mean(axis=1), rate, sample_rate)
+
+
+def audio_rate(content: bytes) -> int | None:
+    """The sample rate that a file's header says, Hz; None where it is no audio."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            return int(file.samplerate)
+    except UNREADABLE:
+        return None
+
+
+def check_rate(rate: int, where: str) -> None:
+    """Refuse a sample rate that nothing records at.
+
+    Raises:
+        DatasetError: It is outside `SAMPLE_RATES`.
+    """
+    if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
+        raise DatasetError(f"the header says {rate:,} samples a second", where=where)
+
+
+def check_length(source: Path | bytes, frames: int, where: str) -> None:
+    """Refuse a recording that is empty, or shorter than its header says.
+
+    Raises:
+        DatasetError: Of `frames` that could be read there are none, or too few.
+    """
+    if frames == 0:
+        raise DatasetError("the recording is empty", where=where)
+    declared = _declared_frames(source)
+    if declared is not None and frames < declared:
+        raise DatasetError(
+            "the recording is truncated",
+            where=where,
+            why=f"its header says {declared:,} frames, {frames:,} are there",
+        )
 
 
 def resample(samples: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
@@ -104,7 +134,8 @@ def _head(path: Path) -> bytes:
         return file.read(4096)
 
 
-def _reason(source: Path | bytes, error: Exception) -> str:
+def why_unreadable(source: Path | bytes, error: Exception) -> str:
+    """One line on why a file is no audio."""
     size = len(source) if isinstance(source, bytes) else (source.stat().st_size if source.is_file() else None)
     if size is None:
         return "it is a folder" if isinstance(source, Path) and source.is_dir() else "there is no such file"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from penjing_datasets.archives import collection_files
-from penjing_datasets.audio import SUFFIXES, fit_length, read_audio
+from penjing_datasets.audio import SUFFIXES, audio_rate, fit_length, read_audio
+from penjing_datasets.clip_names import BACKGROUND, Entry, entry_of, is_audio, is_clip, known_speakers
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.manifests import MANIFEST, SPLIT_LISTS, Manifest, read_manifest, read_split_list
 
-BACKGROUND = "_background_noise_"
 NAMED_IN_NOTES = 20
 """Broken files that a note names one by one; it counts the rest."""
 _COMPANIONS = ("README.md", "LICENSE", MANIFEST)
@@ -48,21 +47,11 @@ class Clips:
     """What was skipped or assumed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entry:
-    path: str
-    label: str
-    speaker: str | None
-    guessed: bool
-    """The speaker is only what stands before a number in the file's name."""
-    part: str | None
-
-
 @dataclass
 class _Read:
     """What has been read so far."""
 
-    kept: list[tuple[_Entry, np.ndarray, str]] = field(default_factory=list)
+    kept: list[tuple[Entry, np.ndarray, str]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     background: list[np.ndarray] = field(default_factory=list)
     background_sha256: list[str] = field(default_factory=list)
@@ -83,8 +72,24 @@ def clip_classes(path: Path) -> dict[str, str]:
     if manifest:
         return {name: row.label for name, row in manifest.rows.items()}
     names = (name for name, _ in collection_files(path, lambda _: False))
-    entries = (_entry(name, None) for name in names if _is_audio(name) and BACKGROUND not in name.split("/"))
+    entries = (entry_of(name, None) for name in names if is_clip(name))
     return {entry.path: entry.label for entry in entries if entry}
+
+
+def clip_rates(path: Path) -> dict[str, int]:
+    """Sample rate in Hz of each clip by its path, from the files' headers; clips that are no audio are left out.
+
+    Raises:
+        DatasetError: There is no such place, or the archive or manifest is wrong.
+    """
+    if not path.exists():
+        raise DatasetError("there is no such file or folder", where=str(path))
+    manifest = read_manifest(path)
+    rates = {}
+    for name, content in collection_files(path, is_clip, lambda *_: None):
+        if is_clip(name) and (entry := entry_of(name, manifest)) and (rate := audio_rate(content)):
+            rates[entry.path] = rate
+    return rates
 
 
 def read_clips(
@@ -119,14 +124,22 @@ def read_clips(
     total = len(only) if only is not None else len(manifest.rows) if manifest else 0
     read = _Read()
     seen: set[str] = set()
-    for name, content in collection_files(path, lambda name: _is_audio(name) or name.endswith(tuple(SPLIT_LISTS))):
+
+    def unreadable(name: str, why: str) -> None:
+        if not is_audio(name):
+            raise DatasetError("a file cannot be read", where=name, why=why)
+        (read.broken_background if BACKGROUND in name.split("/") else read.broken).append(f"{name}: {why}")
+
+    for name, content in collection_files(
+        path, lambda name: is_audio(name) or name.endswith(tuple(SPLIT_LISTS)), unreadable
+    ):
         if name.rsplit("/", 1)[-1] in SPLIT_LISTS:
             read.split_lists |= read_split_list(name, content)
-        elif BACKGROUND in name.split("/") and _is_audio(name):
+        elif BACKGROUND in name.split("/") and is_audio(name):
             _add_background(read, name, content, sample_rate)
-        elif not _is_audio(name):
+        elif not is_audio(name):
             read.other += name.rsplit("/", 1)[-1] not in _COMPANIONS
-        elif (entry := _entry(name, manifest)) is None:
+        elif (entry := entry_of(name, manifest)) is None:
             read.other += 1
         else:
             seen.add(entry.path)
@@ -142,10 +155,6 @@ def read_clips(
     return _collect(read)
 
 
-def _is_audio(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
 def _add_background(read: _Read, name: str, content: bytes, sample_rate: int) -> None:
     try:
         read.background.append(read_audio(content, sample_rate, name))
@@ -154,7 +163,7 @@ def _add_background(read: _Read, name: str, content: bytes, sample_rate: int) ->
         read.broken_background.append(_named(name, error))
 
 
-def _add_clip(read: _Read, entry: _Entry, name: str, content: bytes, sample_rate: int, length: int) -> None:
+def _add_clip(read: _Read, entry: Entry, name: str, content: bytes, sample_rate: int, length: int) -> None:
     try:
         samples = fit_length(read_audio(content, sample_rate, name), length)
         read.kept.append((entry, samples, hashlib.sha256(content).hexdigest()))
@@ -164,33 +173,6 @@ def _add_clip(read: _Read, entry: _Entry, name: str, content: bytes, sample_rate
 
 def _named(name: str, error: DatasetError) -> str:
     return f"{name}: {error.what}" + (f" ({error.why})" if error.why else "")
-
-
-def _entry(name: str, manifest: Manifest | None) -> _Entry | None:
-    """What manifest or file name say of a clip; None for a clip that a manifest leaves out."""
-    parts = name.split("/")
-    speaker, guessed = _speaker(parts[-1])
-    if manifest:
-        # The manifest may count from the archive's root or from a folder inside it.
-        key = next((k for k in ("/".join(parts[i:]) for i in range(len(parts))) if k in manifest.rows), None)
-        if key is None:
-            return None
-        row = manifest.rows[key]
-        if manifest.names_speakers:
-            speaker, guessed = row.speaker, False
-        return _Entry(path=key, label=row.label, speaker=speaker, guessed=guessed, part=row.part)
-    if len(parts) < 2:
-        return None
-    return _Entry(path="/".join(parts[-2:]), label=parts[-2], speaker=speaker, guessed=guessed, part=None)
-
-
-def _speaker(file_name: str) -> tuple[str | None, bool]:
-    """Speech Commands names a clip <speaker>_nohash_<n>.wav; others often <speaker>_<n>.wav, which is a guess."""
-    stem = file_name.rsplit(".", 1)[0]
-    if "_nohash_" in stem:
-        return stem.split("_nohash_")[0], False
-    match = re.match(r"^(.+?)_\d+$", stem)
-    return (match[1], True) if match else (None, False)
 
 
 def _check_broken(path: Path, read: _Read, max_share: float, manifest: Manifest | None) -> None:
@@ -235,7 +217,7 @@ def _collect(read: _Read) -> Clips:
         )
     if read.other:
         notes.append(f"{read.other:,} files are no clips of the collection and were left out")
-    speakers = _known_speakers(entries, notes)
+    speakers = known_speakers(entries, notes)
     if read.split_lists:
         given = [entry.part or read.split_lists.get(entry.path, "train") for entry in entries]
     else:
@@ -253,25 +235,7 @@ def _collect(read: _Read) -> Clips:
     )
 
 
-def _known_speakers(entries: Sequence[_Entry], notes: list[str]) -> np.ndarray | None:
-    """Speaker of each clip. A guessed name that never says a second word is the word's name or the microphone's."""
-    guesses: dict[str, set[str]] = {}
-    for entry in entries:
-        if entry.guessed and entry.speaker:
-            guesses.setdefault(entry.speaker, set()).add(entry.label)
-    believed = len(guesses) >= 3 and any(len(labels) > 1 for labels in guesses.values())
-    names = [entry.speaker if believed or not entry.guessed else None for entry in entries]
-    if guesses and not believed:
-        notes.append(f"file names like {entries[0].path} were not taken for names of speakers")
-    known = sum(name is not None for name in names)
-    if known < len(names):
-        notes.append(f"{len(names) - known:,} of {len(names):,} clips name no speaker")
-    if not known:
-        return None
-    return np.array([name or f"unnamed:{entry.path}" for name, entry in zip(names, entries, strict=True)])
-
-
-def _hash_of(entries: Sequence[_Entry], contents: Sequence[str], parts: Sequence[str], background: list[str]) -> str:
+def _hash_of(entries: Sequence[Entry], contents: Sequence[str], parts: Sequence[str], background: list[str]) -> str:
     digest = hashlib.sha256()
     for entry, content, part in zip(entries, contents, parts, strict=True):
         digest.update(f"{entry.path}\t{entry.label}\t{entry.speaker or ''}\t{part}\t{content}\n".encode())

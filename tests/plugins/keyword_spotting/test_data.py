@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def test_the_sample_is_learnable_and_not_trivial(sample: Splits) -> None:
 def write(path: Path, rate: int = 16_000, seconds: float = 1.0, hertz: float = 300) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(int(rate * seconds)) / rate
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * time), rate)
+    own = np.random.default_rng(zlib.crc32(f"{path.parent.name}/{path.name}".encode())).normal(0, 0.01, len(time))
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * time) + own, rate)
 
 
 def folder(path: Path, rate: int = 16_000, name: str = "{speaker}_{take}.wav") -> Path:
@@ -62,7 +64,7 @@ def test_own_words_at_any_rate_are_split_by_speaker(tmp_path: Path, rate: int) -
     splits = load_data(DataRequest(path=folder(tmp_path / "mine", rate)))
     assert splits.labels == ("close", "open")
     assert splits.train.x.shape[1:] == (49, 40, 1)
-    assert "split by speaker" in splits.notes
+    assert "split by speaker: 6 speakers" in splits.notes
     assert any("few clips of close (18), open (18)" in note for note in splits.notes)
     assert not splits.synthetic
     check_splits(splits, "classification")
@@ -92,7 +94,7 @@ def test_chosen_words_make_the_rest_unknown(tmp_path: Path) -> None:
         ({"clip_seconds": 0.1, "frame_milliseconds": 200.0}, DataError, "must not be longer than the clip"),
         ({"high_hz": 9_000.0}, DataError, "not from 20 to 9000 Hz"),
         ({"low_hz": 7_700.0}, DataError, "not from 7700 to 7600 Hz"),
-        ({"mel_bands": 200}, DataError, "mel bands are narrower than the spectrum's resolution"),
+        ({"mel_bands": 256}, DataError, "mel bands are narrower than the spectrum's resolution"),
         ({"features": "mfcc", "coefficients": 41}, DataError, "40 bands cannot give 41"),
         ({"max_broken_share": 1.5}, RecipeError, "it is from 0 to 1"),
         ({"features": "chroma"}, DataError, "unknown features"),
@@ -117,7 +119,6 @@ def test_one_persons_own_words_can_be_used_and_the_notes_say_what_that_means(tmp
     splits = load_data(DataRequest(path=tmp_path / "mine"))
     assert splits.train.groups is None
     assert any("fewer than three speakers" in note for note in splits.notes)
-    assert any("recordings occur byte for byte in two parts" in note for note in splits.notes)
     check_splits(splits, "classification")
 
 
@@ -176,9 +177,9 @@ def test_silence_of_one_part_shares_no_sample_with_another_or_with_augmentation(
 
     ends = [places(part) for part in (splits.train, splits.validation, splits.test)]
     samples = 40 * 16_000
-    assert len(background) == 0.8 * samples
-    assert ends[0][1] <= 0.8 * samples + 20 and ends[1][0] >= 0.8 * samples - 20
-    assert ends[1][1] <= 0.9 * samples + 20 and ends[2][0] >= 0.9 * samples - 20
+    assert len(background) == 0.6 * samples
+    assert ends[0][1] <= 0.6 * samples + 20 and ends[1][0] >= 0.6 * samples - 20
+    assert ends[1][1] <= 0.8 * samples + 20 and ends[2][0] >= 0.8 * samples - 20
 
 
 def test_which_other_words_are_unknown_depends_on_the_seed_alone(whole: Path) -> None:

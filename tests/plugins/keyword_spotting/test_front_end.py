@@ -42,7 +42,7 @@ def test_a_stream_in_pieces_of_any_size_gives_the_frames_of_the_whole(
     together = np.concatenate(frames)
     whole = StreamingFrontEnd(front_end).push(samples)
     assert together.shape == whole.shape
-    assert np.allclose(together, whole, atol=1e-4)
+    assert np.allclose(together, whole, atol=1e-5)
 
 
 def test_a_clips_features_are_those_of_the_stream() -> None:
@@ -50,7 +50,7 @@ def test_a_clips_features_are_those_of_the_stream() -> None:
     front_end = FrontEnd()
     features = front_end.of_clips(clip[None])
     assert features.shape == (1, 49, 40, 1) == (1, *front_end.shape)
-    assert np.allclose(StreamingFrontEnd(front_end).push(clip), features[0, :, :, 0], atol=1e-4)
+    assert np.allclose(StreamingFrontEnd(front_end).push(clip), features[0, :, :, 0], atol=1e-5)
 
 
 def test_log_mel_is_what_the_formula_says() -> None:

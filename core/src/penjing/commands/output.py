@@ -33,6 +33,13 @@ def print_json(document: Any) -> None:
     print(text, file=_documents[-1] if _documents else sys.stdout, flush=True)
 
 
+def print_row(row: Mapping[str, Any], as_json: bool) -> None:
+    """One row of what has no end, on a line of its own, at once: a JSON object, or values with two spaces between."""
+    plain = _plain(row)
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False) if as_json else "  ".join(map(str, plain.values()))
+    print(text, file=_documents[-1] if _documents else sys.stdout, flush=True)
+
+
 def _plain(value: Any) -> Any:
     """JSON values of what plugins hand over, numpy's numbers and arrays among them."""
     if isinstance(value, Mapping):

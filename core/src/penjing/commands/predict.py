@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from penjing.commands.output import print_json, print_table
+from penjing.commands.output import print_json, print_row, print_table
 from penjing.commands.session import load_host
-from penjing.contract import Domain, PredictRequest
+from penjing.contract import Domain, PredictOption, PredictRequest
 from penjing.errors import PenjingError, PluginError, UsageError
 from penjing.host import Contribution, PluginSource
 
@@ -75,30 +76,48 @@ def _predict(
             hint=f"penjing {loaded.manifest.domain} predict",
         )
     rows = _rows(function, PredictRequest(bundle=loaded, inputs=inputs, options=options), domain.source)
-    if as_json:
-        print_json({"bundle": str(loaded.folder), "predictions": rows})
-        return
-    if domain.value.intended_use:
+    if not as_json and domain.value.intended_use:
         click.echo(domain.value.intended_use, err=True)
-    if loaded.manifest.lineage.synthetic:
+    if not as_json and loaded.manifest.lineage.synthetic:
         click.echo("This bundle was trained on synthetic data.", err=True)
-    if not rows:
+    if any(option.live and options.get(_name(option)) for option in domain.value.predict_options):
+        # Ctrl-C is how one stops listening, not a failure.
+        with contextlib.suppress(KeyboardInterrupt):
+            for row in rows:
+                print_row(row, as_json)
+        return
+    found = list(rows)
+    if as_json:
+        print_json({"bundle": str(loaded.folder), "predictions": found})
+        return
+    if not found:
         click.echo("nothing found")
         return
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    print_table(columns, [[str(row.get(column, "")) for column in columns] for row in rows])
+    columns = list(dict.fromkeys(column for row in found for column in row))
+    print_table(columns, [[str(row.get(column, "")) for column in columns] for row in found])
+
+
+def _name(option: PredictOption) -> str:
+    return option.flag.removeprefix("--").replace("-", "_")
 
 
 def _rows(
     function: Callable[[PredictRequest], Iterable[Mapping[str, Any]]], request: PredictRequest, source: PluginSource
-) -> list[Mapping[str, Any]]:
-    """What the domain predicts.
+) -> Iterator[Mapping[str, Any]]:
+    """What the domain predicts, row by row as it comes.
 
     Raises:
         PluginError: Its code fails in another way than by a PenjingError, or gives something else than rows.
     """
     try:
-        rows = list(function(request))
+        for row in function(request):
+            if not isinstance(row, Mapping):
+                raise PluginError(
+                    f"the domain's prediction gave a {type(row).__name__} instead of a row (a mapping)",
+                    where=f"{source}, stage predict",
+                    hint=f"pip install --upgrade {source.distribution}",
+                )
+            yield row
     except PenjingError:
         raise
     except Exception as error:
@@ -108,14 +127,6 @@ def _rows(
             why=f"{type(error).__name__}: {error}",
             hint=f"pip install --upgrade {source.distribution}; --debug before the command shows the traceback",
         ) from error
-    wrong = next((row for row in rows if not isinstance(row, Mapping)), None)
-    if wrong is not None:
-        raise PluginError(
-            f"the domain's prediction gave a {type(wrong).__name__} instead of a row (a mapping)",
-            where=f"{source}, stage predict",
-            hint=f"pip install --upgrade {source.distribution}",
-        )
-    return rows
 
 
 def find_bundle(domain: Contribution[Domain], given: Path | None) -> Path:

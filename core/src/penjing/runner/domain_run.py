@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
@@ -206,6 +207,7 @@ def evaluate_bundle(
     if domain.value.preprocess and test.raw is not None:
         # The bundle's own parameters, not those that this data would give.
         x = host.resolve(domain.value.preprocess, domain.source)(test.raw, loaded.preprocessing)
+        splits = replace(splits, preprocessing=loaded.preprocessing)
     functions = {m.name: host.resolve(m.function, domain.source) for m in domain.value.metrics}
     scores = score(
         domain.value.metrics,

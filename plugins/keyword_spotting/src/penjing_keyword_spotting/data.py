@@ -10,17 +10,20 @@ import numpy as np
 from penjing.contract import DataRequest, Split, Splits
 from penjing.errors import DataError
 from penjing.options import with_defaults
-from penjing_datasets.clips import BACKGROUND, Clips, clip_classes, read_clips
+from penjing_datasets.clips import clip_classes, clip_rates, read_clips
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN, generate_speech
-from penjing_datasets.splits import PARTS, refuse_overlap, split_by_class, split_by_group
+from penjing_datasets.splits import PARTS, split_by_group
 from penjing_keyword_spotting import DOMAIN
 from penjing_keyword_spotting.features import FrontEnd
-from penjing_keyword_spotting.task import as_task, cut_silence, task_clips, task_words
+from penjing_keyword_spotting.parts import cannot_tell, check_classes, divide
+from penjing_keyword_spotting.sampling import Sampling, choose_sampling
+from penjing_keyword_spotting.stream_metrics import StreamSettings
+from penjing_keyword_spotting.task import as_task, cut_silence, divide_background, task_clips, task_words
 
 DEFAULTS: dict[str, Any] = {
     "features": "log-mel",
-    "sample_rate": 16_000,
+    "sample_rate": 0,
     "clip_seconds": 1.0,
     "frame_milliseconds": 30.0,
     "hop_milliseconds": 20.0,
@@ -32,12 +35,19 @@ DEFAULTS: dict[str, Any] = {
     "max_broken_share": 0.05,
     "words": [],
     "unknown_ratio": 1.0,
+    "stream_hours": 0.0,
+    "false_accepts_per_hour": 1.0,
+    "clips_in_report": 12,
 }
-"""Options of the `[data]` table. `high_hz = 0` means 95 % of half the sample rate; `words` picks some classes of a
-collection and makes the others `_unknown_`, of which it takes `unknown_ratio` times as many clips as of one word (0 for
-all); `voices` is the size of the built-in sample."""
+"""Options of the `[data]` table. `sample_rate = 0` takes 16,000 Hz, or 8,000 where the recordings have no more;
+`high_hz = 0` means 95 % of half the rate that every recording has; `words` picks some classes of a collection and
+makes the others `_unknown_`, of which it takes `unknown_ratio` times as many clips as of one word (0 for all);
+`voices` is the size of the built-in sample; `stream_hours` is the length of the recordings on which false accepts are
+counted, 0 for 4 hours, or a quarter of one for the built-in sample; the threshold keeps to `false_accepts_per_hour` on
+the validation part; `clips_in_report` recordings, which are of people's voices, can be heard in the report, 0 for
+none."""
 RANGES = {
-    "sample_rate": (4_000, 192_000),
+    "sample_rate": (0, 192_000),
     "clip_seconds": (0.1, 10),
     "frame_milliseconds": (2, 500),
     "hop_milliseconds": (1, 500),
@@ -48,9 +58,14 @@ RANGES = {
     "voices": (3, 2_000),
     "max_broken_share": (0, 1),
     "unknown_ratio": (0, 1_000),
+    "stream_hours": (0, 100),
+    "false_accepts_per_hour": (0, 1_000),
+    "clips_in_report": (0, 100),
 }
-
-FEWEST_SPEAKERS = len(PARTS)
+LOWEST_RATE = 4_000
+STREAM_HOURS, SAMPLE_STREAM_HOURS = 4.0, 0.25
+MOST_FFT_GROWTH = 2
+"""The transform is padded to so many times the least length, where bands would be narrower than its steps."""
 
 
 def load_data(request: DataRequest) -> Splits:
@@ -63,35 +78,42 @@ def load_data(request: DataRequest) -> Splits:
         RecipeError: An option is unknown or out of range.
     """
     options = with_defaults(DOMAIN, "data", request.options, DEFAULTS, RANGES)
-    front_end = _front_end(options)
+    if 0 < options["sample_rate"] < LOWEST_RATE:
+        raise DataError(
+            f"sample_rate cannot be {options['sample_rate']}", where="[data]", hint=f"0, or from {LOWEST_RATE}"
+        )
     if request.path is None:
-        return _sample(request, options, front_end)
+        return _sample(request, options, _front_end(options, Sampling(rate=options["sample_rate"] or 16_000)))
     try:
-        return _splits(request, request.path, options, front_end)
+        return _splits(request, request.path, options)
     except DatasetError as error:
         raise DataError(error.what, where=error.where, why=error.why, hint=error.hint) from error
 
 
-def _front_end(options: dict[str, Any]) -> FrontEnd:
-    rate = options["sample_rate"]
+def _front_end(options: dict[str, Any], sampling: Sampling) -> FrontEnd:
+    rate = sampling.rate
     frame = round(options["frame_milliseconds"] * rate / 1000)
     if options["features"] not in ("log-mel", "mfcc"):
         raise DataError(f"unknown features '{options['features']}'", where="[data]", hint="log-mel or mfcc")
-    front_end = FrontEnd(
-        kind=options["features"],
-        sample_rate=rate,
-        clip_samples=round(options["clip_seconds"] * rate),
-        frame_samples=frame,
-        hop_samples=round(options["hop_milliseconds"] * rate / 1000),
-        fft_size=1 << (frame - 1).bit_length(),
-        mel_bands=options["mel_bands"],
-        low_hz=options["low_hz"],
-        high_hz=options["high_hz"] or 0.475 * rate,
-        coefficients=options["coefficients"],
-    )
-    problem = front_end.problem
-    if problem:
-        raise DataError("the front end cannot be computed", where="[data]", why=problem)
+    smallest = 1 << (frame - 1).bit_length()
+    candidates = [
+        FrontEnd(
+            kind=options["features"],
+            sample_rate=rate,
+            clip_samples=round(options["clip_seconds"] * rate),
+            frame_samples=frame,
+            hop_samples=round(options["hop_milliseconds"] * rate / 1000),
+            fft_size=smallest * growth,
+            mel_bands=options["mel_bands"],
+            low_hz=options["low_hz"],
+            high_hz=options["high_hz"] or 0.475 * sampling.lowest,
+            coefficients=options["coefficients"],
+        )
+        for growth in (1, MOST_FFT_GROWTH)
+    ]
+    front_end = next((found for found in candidates if not found.problem), None)
+    if front_end is None:
+        raise DataError("the front end cannot be computed", where="[data]", why=candidates[-1].problem)
     return front_end
 
 
@@ -115,8 +137,9 @@ def _sample(request: DataRequest, options: dict[str, Any], front_end: FrontEnd) 
         groups=sample.voices,
         parts=parts,
         ids=sample.ids,
-        background=sample.background,
+        background=divide_background(sample.background, front_end.clip_samples),
         front_end=front_end,
+        options=options,
         source=f"built-in sample, {options['voices']} synthetic voices",
         sha256=sample.sha256,
         synthetic=True,
@@ -125,32 +148,46 @@ def _sample(request: DataRequest, options: dict[str, Any], front_end: FrontEnd) 
     )
 
 
-def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end: FrontEnd) -> Splits:
+def _splits(request: DataRequest, path: Path, options: dict[str, Any]) -> Splits:
     known = clip_classes(path)
     words = task_words(known, options["words"], str(path))
+    only = task_clips(known, words, options["unknown_ratio"], request.seed) if words else None
+    notes: list[str] = []
+    if options["sample_rate"]:
+        sampling = Sampling(rate=options["sample_rate"])
+    else:
+        rates = clip_rates(path)
+        used = {name: rate for name, rate in rates.items() if only is None or name in only}
+        sampling = choose_sampling(used, known, notes)
+    front_end = _front_end(options, sampling)
     clips = read_clips(
         path,
         sample_rate=front_end.sample_rate,
         length=front_end.clip_samples,
         max_broken_share=options["max_broken_share"],
-        only=task_clips(known, words, options["unknown_ratio"], request.seed) if words else None,
+        only=only,
         progress=request.progress,
     )
-    notes = list(clips.notes)
+    notes = [*clips.notes, *notes]
     classes = as_task(clips.classes, words) if words else clips.classes
     if words:
         notes.append(
             f"the task has the words {', '.join(words)}; {np.sum(classes == UNKNOWN):,} of "
             f"{sum(label not in (*words, SILENCE) for label in known.values()):,} clips of other words are _unknown_"
         )
-    parts, groups = _parts(clips, classes, request.seed, notes)
-    waveforms, ids, background, sha256 = clips.waveforms, list(clips.ids), clips.background, clips.sha256
+    parts, groups, keep = divide(clips, classes, request.seed, notes)
+    background = divide_background(clips.background, front_end.clip_samples)
+    waveforms, ids, sha256 = clips.waveforms, list(clips.ids), clips.sha256
     del clips  # its waveforms need not stay while copies are made
-    if words and SILENCE not in classes:
-        spoken = {part: round(float(np.sum(parts[classes != UNKNOWN] == part)) / len(words)) for part in PARTS}
-        silence = cut_silence(background, length=front_end.clip_samples, counts=spoken, seed=request.seed)
+    if not keep.all():
+        waveforms, classes, parts = waveforms[keep], classes[keep], parts[keep]
+        groups = None if groups is None else groups[keep]
+        ids = [name for name, kept in zip(ids, keep, strict=True) if kept]
+    if SILENCE not in classes:
+        spoken = sorted(set(classes) - {UNKNOWN})
+        counts = {part: round(float(np.sum(parts[classes != UNKNOWN] == part)) / max(1, len(spoken))) for part in PARTS}
+        silence = cut_silence(background, length=front_end.clip_samples, counts=counts, seed=request.seed)
         if silence is not None:
-            background = silence.training_background
             waveforms = np.concatenate([waveforms, silence.waveforms])
             classes = np.concatenate([classes, np.full(len(silence.ids), SILENCE)])
             parts = np.concatenate([parts, silence.parts])
@@ -158,17 +195,11 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end
             if groups is not None:
                 groups = np.concatenate([groups, np.array([f"unnamed:{name}" for name in silence.ids])])
             notes.append(
-                f"{len(silence.ids):,} clips of _silence_ were cut from {len(background)} background recordings, "
-                "each part from its own stretch of time; augmentation has the training part's stretches"
+                f"{len(silence.ids):,} clips of _silence_ were cut from {len(background['test'])} background "
+                "recordings, each part from its own stretch of time; augmentation has the training part's stretches"
             )
-        else:
-            notes.append(f"there is no class _silence_: no recording in {BACKGROUND} is ten clips long or more")
-    if SILENCE not in classes and UNKNOWN not in classes:
-        notes.append(
-            "there is no class _silence_ or _unknown_: the model names a word for every sound, which costs false "
-            "accepts on a stream (add such folders, or choose some of the words with the option words)"
-        )
-    _check_classes(classes, parts, path, notes)
+    notes += cannot_tell(classes, bool(background["train"]))
+    check_classes(classes, parts, path, notes)
     return _assemble(
         waveforms=waveforms,
         classes=classes,
@@ -177,70 +208,13 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end
         ids=ids,
         background=background,
         front_end=front_end,
+        options=options,
         source=path.resolve().name,
         sha256=sha256,
         synthetic=False,
         notes=tuple(notes),
         slices={},
     )
-
-
-def _parts(clips: Clips, classes: np.ndarray, seed: int, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """(part, speaker) of each clip; no speakers where they are not known or too few to be kept apart."""
-    parts, speakers = clips.parts, clips.speakers
-    if parts is not None:
-        if speakers is not None:
-            refuse_overlap(parts, speakers, "speaker")
-        notes.append(
-            "the split is the collection's own" + ("" if speakers is None else ", checked to be speaker-disjoint")
-        )
-    elif speakers is not None and len(set(speakers)) >= FEWEST_SPEAKERS:
-        parts = split_by_group(speakers, seed=seed)
-        notes.append("split by speaker")
-    elif speakers is not None:
-        parts, speakers = split_by_class(classes, clips.ids, seed=seed), None
-        notes.append(
-            "there are fewer than three speakers: they stand on both sides of the split, and the figures hold for "
-            "these voices only"
-        )
-    else:
-        parts = split_by_class(classes, clips.ids, seed=seed)
-        notes.append(
-            "speakers are not known (file names like ann_1.wav, or a manifest.csv, would tell): the same voice may "
-            "be on both sides of the split, so the figures are too good for new speakers"
-        )
-    seen: dict[str, set[str]] = {}
-    for content, part in zip(clips.content_sha256, parts, strict=True):
-        seen.setdefault(content, set()).add(str(part))
-    copies = sum(len(where) > 1 for where in seen.values())
-    if copies:
-        notes.append(f"{copies:,} recordings occur byte for byte in two parts of the split")
-    return parts, speakers
-
-
-def _check_classes(classes: np.ndarray, parts: np.ndarray, path: Path, notes: list[str]) -> None:
-    names, counts = np.unique(classes, return_counts=True)
-    if len(names) < 2:
-        raise DataError(
-            f"the collection has one class only, '{names[0]}'",
-            where=str(path),
-            hint="add clips of other words, or of silence",
-        )
-    for part in PARTS:
-        missing = sorted(set(names) - set(classes[parts == part]))
-        if missing and part == "train":
-            raise DataError(
-                f"the training part has no clips of {', '.join(missing)}",
-                where=str(path),
-                hint="collect more speakers for these words, or try another --seed",
-            )
-        if missing:
-            notes.append(f"the {part} part has no clips of {', '.join(missing)}")
-    few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < 100]
-    if few:
-        notes.append(
-            "few clips of " + ", ".join(few) + ": the figures of these words are uncertain, see their intervals"
-        )
 
 
 def _assemble(
@@ -250,8 +224,9 @@ def _assemble(
     groups: np.ndarray | None,
     parts: np.ndarray,
     ids: list[str],
-    background: list[np.ndarray],
+    background: dict[str, list[np.ndarray]],
     front_end: FrontEnd,
+    options: dict[str, Any],
     source: str,
     sha256: str,
     synthetic: bool,
@@ -288,7 +263,16 @@ def _assemble(
         input_meaning=front_end.meaning,
         output_meaning="probability of each word",
         notes=notes,
-        extra={"background": background, "front_end": front_end},
+        extra={
+            "background": background["train"],
+            "front_end": front_end,
+            "stream": StreamSettings(
+                hours=options["stream_hours"] or (SAMPLE_STREAM_HOURS if synthetic else STREAM_HOURS),
+                most_false_accepts_per_hour=options["false_accepts_per_hour"],
+                background=background,
+            ),
+            "clips_in_report": options["clips_in_report"],
+        },
     )
 
 

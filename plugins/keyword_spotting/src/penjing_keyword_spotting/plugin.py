@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penjing import hookimpl
-from penjing.contract import Domain, Metric, PredictOption
+from penjing.contract import Domain, Evaluation, Exporter, Metric, PredictOption, ReportSection, RunInfo
 from penjing_keyword_spotting import DOMAIN
 
 _PACKAGE = "penjing_keyword_spotting"
@@ -44,7 +44,21 @@ KEYWORD_SPOTTING = Domain(
             function=f"{_PACKAGE}.stream_metrics:stream_errors",
             direction="lower",
             kind="system",
-            summary="false accepts an hour and false rejects on a continuous stream of the part's clips",
+            summary="false accepts an hour and false rejects on hours of talk, noise and words of the part",
+        ),
+        Metric(
+            name="rejects_at",
+            function=f"{_PACKAGE}.stream_metrics:rejects_at",
+            direction="lower",
+            kind="system",
+            summary="false rejects where there are at most so many false accepts an hour",
+        ),
+        Metric(
+            name="in_noise",
+            function=f"{_PACKAGE}.noise_metrics:by_noise",
+            direction="higher",
+            kind="system",
+            summary="accuracy of spoken clips, and words found on a stream, by signal-to-noise ratio",
         ),
     ),
     recipes={
@@ -58,7 +72,10 @@ KEYWORD_SPOTTING = Domain(
     preprocess=f"{_PACKAGE}.features:preprocess",
     predict=f"{_PACKAGE}.predict:predict",
     predict_options=(
-        PredictOption(flag="--stream", help="words with their times in a long recording"),
+        PredictOption(flag="--stream", help="words with their times in a long recording, read block by block"),
+        PredictOption(flag="--microphone", help="words as they are said, until Ctrl-C", live=True),
+        PredictOption(flag="--device", help="the microphone: a part of its name, or its number", kind="text"),
+        PredictOption(flag="--seconds", help="how long to listen to the microphone", kind="number"),
         PredictOption(flag="--top", help="how many words to name per clip", kind="integer", default=3),
         PredictOption(
             flag="--threshold",
@@ -75,3 +92,20 @@ KEYWORD_SPOTTING = Domain(
 @hookimpl
 def penjing_domains() -> Iterable[Domain]:
     yield KEYWORD_SPOTTING
+
+
+@hookimpl
+def penjing_report_sections(run: RunInfo, evaluation: Evaluation) -> Iterable[ReportSection]:
+    if run.domain == DOMAIN:
+        from penjing_keyword_spotting.sections import report_sections
+
+        yield from report_sections(evaluation)
+
+
+@hookimpl
+def penjing_exporters() -> Iterable[Exporter]:
+    yield Exporter(
+        name="keyword-spotting-cpp",
+        summary="C++17 for a microcontroller: model, front end, decision on a stream, and an example with a Makefile.",
+        export=f"{_PACKAGE}.microcontroller:write_project",
+    )

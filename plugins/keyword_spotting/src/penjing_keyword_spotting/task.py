@@ -14,9 +14,10 @@ import numpy as np
 
 from penjing.errors import DataError
 from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN
-from penjing_datasets.splits import PARTS, SHARES
+from penjing_datasets.splits import PARTS
 
 SPEECH_COMMANDS_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+BACKGROUND_SHARES: Mapping[str, float] = {"train": 0.6, "validation": 0.2, "test": 0.2}
 _WHOLE_SET = 20
 """With more classes than this, and the ten words among them, a collection is the whole of Speech Commands."""
 
@@ -30,8 +31,6 @@ class Silence:
     parts: np.ndarray
     """Part of each, str of shape (n,)."""
     ids: list[str]
-    training_background: list[np.ndarray]
-    """What of the recordings is left to training: no validation or test clip overlaps it."""
 
 
 def task_words(classes: Mapping[str, str], asked: Sequence[str], where: str) -> tuple[str, ...]:
@@ -83,41 +82,52 @@ def as_task(classes: np.ndarray, words: Sequence[str]) -> np.ndarray:
     return np.where(np.isin(classes, [*words, SILENCE]), classes, UNKNOWN)
 
 
-def cut_silence(
-    background: Sequence[np.ndarray], *, length: int, counts: Mapping[str, int], seed: int
-) -> Silence | None:
-    """Clips of background at random levels, -40 to 0 dB of the recording's own.
+def divide_background(background: Sequence[np.ndarray], length: int) -> dict[str, list[np.ndarray]]:
+    """Noise recordings by part: each part has its own stretch of time of every recording.
 
-    Each part has its own stretch of time of every recording, so that no sample stands in two parts.
+    So what is measured in noise is measured in noise that training has not heard. A recording that cannot give every
+    part more than a clip's length belongs to training.
 
     Args:
         background: Recordings, float32 of any length.
         length: Samples of a clip.
+    """
+    edges = np.cumsum([0.0, *(BACKGROUND_SHARES[part] for part in PARTS)])
+    divided: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    for recording in background:
+        if len(recording) * min(BACKGROUND_SHARES.values()) <= length:
+            divided["train"].append(recording)
+            continue
+        for part, low, high in zip(PARTS, edges[:-1], edges[1:], strict=True):
+            divided[part].append(recording[round(low * len(recording)) : round(high * len(recording))])
+    return divided
+
+
+def cut_silence(
+    background: Mapping[str, Sequence[np.ndarray]], *, length: int, counts: Mapping[str, int], seed: int
+) -> Silence | None:
+    """Clips of background at random levels, -40 to 0 dB of the recording's own.
+
+    Args:
+        background: Recordings by part, as `divide_background` gives them.
+        length: Samples of a clip.
         counts: How many clips each part gets.
 
     Returns:
-        None where no recording is long enough to give every part a stretch.
+        None where some part has no recording that is long enough.
     """
-    usable = [recording for recording in background if len(recording) * min(SHARES.values()) > length]
-    if not usable:
+    usable = {part: [stretch for stretch in background[part] if len(stretch) > length] for part in PARTS}
+    if not all(usable.values()):
         return None
     generator = np.random.default_rng([seed, 41])
-    edges = np.cumsum([0.0, *(SHARES[part] for part in PARTS)])
     clips, parts, ids = [], [], []
-    training: list[np.ndarray] = []
-    for part, low, high in zip(PARTS, edges[:-1], edges[1:], strict=True):
-        stretches = [recording[int(low * len(recording)) : int(high * len(recording))] for recording in usable]
-        if part == "train":
-            training = stretches
+    for part in PARTS:
         for number in range(counts[part]):
-            stretch = stretches[int(generator.integers(len(stretches)))]
+            stretch = usable[part][int(generator.integers(len(usable[part])))]
             start = int(generator.integers(len(stretch) - length + 1))
             clips.append(stretch[start : start + length] * np.float32(10 ** generator.uniform(-2, 0)))
             parts.append(part)
             ids.append(f"{SILENCE}/{part}_{number:05d}")
     return Silence(
-        waveforms=np.stack(clips) if clips else np.zeros((0, length), np.float32),
-        parts=np.array(parts),
-        ids=ids,
-        training_background=training,
+        waveforms=np.stack(clips) if clips else np.zeros((0, length), np.float32), parts=np.array(parts), ids=ids
     )
