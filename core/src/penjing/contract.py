@@ -82,6 +82,10 @@ class Splits:
     """What was skipped, repaired or assumed while reading, counted, one sentence each."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever the domain's own augmentation and system metrics need (background noise, adjacency)."""
+    task: Task | None = None
+    """What this data's targets are, where a domain takes several kinds; None where they are the domain's."""
+    slices: tuple[str, ...] = ()
+    """Slice columns for the audit beside the domain's own, where the data brings them."""
 
 
 # ------------------------------------------------------------------------------------------------------- domain
@@ -178,6 +182,7 @@ class Domain:
     summary: str
     """One line for help and tables."""
     task: Task
+    """What the targets are; `Splits.task` may say otherwise for given data."""
     load_data: str
     """`f(DataRequest) -> Splits`."""
     build_model: str
@@ -461,6 +466,9 @@ class RunInfo:
     state: Literal["running", "finished", "failed"] = "running"
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """The content of metrics.json once the run has finished; empty before."""
+    splits: Splits | None = None
+    """The data, for report sections that draw examples: the folder then holds `reference.keras` and the bundle. None
+    before the run has finished, so that no observer selects on the test part."""
 
 
 @dataclass(frozen=True, kw_only=True)
