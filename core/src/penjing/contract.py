@@ -466,9 +466,6 @@ class RunInfo:
     state: Literal["running", "finished", "failed"] = "running"
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """The content of metrics.json once the run has finished; empty before."""
-    splits: Splits | None = None
-    """The data, for report sections that draw examples: the folder then holds `reference.keras` and the bundle. None
-    before the run has finished, so that no observer selects on the test part."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,7 +136,7 @@ def run_job(
     verified = verify_result(job, budget, reference, reference_content, result, seed, reporter)
     metrics = metrics_document(job, recipe, steps, seed, chosen_by, verified, deterministic)
     write_run_bundle(job, recipe, result, verified, metrics, folder)
-    finished = RunInfo(**{**vars(info), "state": "finished", "metrics": metrics, "splits": job.splits})
+    finished = RunInfo(**{**vars(info), "state": "finished", "metrics": metrics})
     page = render_report(report_input(host, job, recipe, result, verified, metrics, finished, reference_record))
     write_bytes_atomically(folder.report, page.encode())
     write_json_atomically(folder.metrics, metrics)

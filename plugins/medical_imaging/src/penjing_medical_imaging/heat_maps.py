@@ -47,16 +47,20 @@ class ActivationMaps:
             raise ValueError("the dense layer does not read the mean of the last map")
         self._input = self._interpreter.get_input_details()[0]
 
-    def of(self, quantized: np.ndarray) -> np.ndarray:
+    def of(self, x: np.ndarray) -> np.ndarray:
         """Maps of each output: float32 of shape (n, height, width, outputs), in units of the output's logit; their mean
         over the places, plus the bias, is the logit.
 
         Args:
-            quantized: Inputs as the file takes them, shape (n, *input_shape), of its own type.
+            x: Inputs in real numbers, shape (n, *input_shape).
         """
         maps = []
-        for row in quantized:
-            self._interpreter.set_tensor(self._input["index"], row[None])
+        scale, zero = self._input["quantization"]
+        for row in np.asarray(x, np.float32):
+            if scale:
+                limits = np.iinfo(self._input["dtype"])
+                row = np.clip(np.rint(row / scale) + zero, limits.min, limits.max)
+            self._interpreter.set_tensor(self._input["index"], row[None].astype(self._input["dtype"]))
             self._interpreter.invoke()
             features = _real(self._interpreter.get_tensor(self._map["index"]), self._map)[0]
             weights = _real(self._interpreter.get_tensor(self._weights["index"]), self._weights)
@@ -110,7 +114,7 @@ def heat_maps(bundle: Any, x: np.ndarray) -> tuple[np.ndarray, str]:
         float32 of shape (n, height, width, outputs), and "class activation" or "occlusion".
     """
     try:
-        return ActivationMaps(bundle.model_bytes).of(bundle.model.quantized_inputs(x)[0]), "class activation"
+        return ActivationMaps(bundle.model_bytes).of(x), "class activation"
     except ValueError:
         outputs = np.asarray(bundle.predict(x[:1])).reshape(-1).size
         rows = [

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from penjing.contract import Estimate
 from penjing_medical_imaging.delong import delong
 
 BINS = 15
@@ -98,30 +99,19 @@ def decided(outputs: Any) -> np.ndarray:
     return outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0.5).astype(np.int64)
 
 
-def auc_delong(targets: Any, outputs: Any) -> dict[Any, float]:
-    """95 % interval of the area by DeLong: "low" and "high" for two classes; else of each class, its number with " low"
-    and " high"."""
+def auc_delong(targets: Any, outputs: Any) -> dict[Any, Estimate]:
+    """The area with its 95 % interval by DeLong: of the finding for two classes, else of each class against the rest, or
+    of each label. A class that has fewer than two examples, or two others, is left out."""
     questions = columns(targets, outputs)
-    found: dict[Any, float] = {}
+    found: dict[Any, Estimate] = {}
     for number, (positive, score) in enumerate(questions):
-        if not 2 <= positive.sum() <= len(positive) - 2:
-            continue
-        low, high = delong(positive, score).interval()
-        start = "" if len(questions) == 1 else f"{number} "
-        found |= {f"{start}low": low, f"{start}high": high}
+        if 2 <= positive.sum() <= len(positive) - 2:
+            compared = delong(positive, score)
+            low, high = compared.interval()
+            found[number if len(questions) > 1 else 1] = Estimate(
+                value=float(compared.areas[0]), low=low, high=high, method="DeLong, logit, 95 %", n=len(positive)
+            )
     return found
-
-
-def auc_per_class(targets: Any, outputs: Any) -> dict[Any, float]:
-    """Area of each class against the rest, or of each label; nothing for two classes."""
-    questions = columns(targets, outputs)
-    if len(questions) == 1:
-        return {}
-    return {
-        number: delong(positive, score).areas[0]
-        for number, (positive, score) in enumerate(questions)
-        if 2 <= positive.sum() <= len(positive) - 2
-    }
 
 
 def calibration(targets: Any, outputs: Any) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Split, Splits
+from penjing.contract import Estimate, Split, Splits
 from penjing_medical_imaging.metrics import columns, decided, quadratic_kappa
 
 RULES = ("youden", "sensitivity", "specificity")
@@ -76,8 +76,8 @@ def operating_point(predict: Callable[[Any], np.ndarray], split: Split, splits: 
     Returns:
         For two classes "threshold", "sensitivity", "specificity", "accuracy", "balanced accuracy", "ppv" and "npv" at
         the stated "prevalence", and sensitivity and specificity on the validation part. For labels the same of each,
-        with its name before it (without accuracies). For several classes, where the likeliest is decided, sensitivity
-        and specificity of each.
+        with its name before it (without npv and accuracies). For several classes, where the likeliest is decided,
+        sensitivity, specificity and ppv of each.
     """
     prevalence = float(splits.extra["prevalence"])
     test = columns(split.y, predict(split.x))
@@ -104,15 +104,11 @@ def operating_point(predict: Callable[[Any], np.ndarray], split: Split, splits: 
 
 def _named(start: str, found: tuple[float, float], prevalence: float) -> dict[str, float]:
     ppv, npv = predictive_values(*found, prevalence)
-    return {
-        f"{start}sensitivity": found[0],
-        f"{start}specificity": found[1],
-        f"{start}ppv": ppv,
-        f"{start}npv": npv,
-    }
+    values = {f"{start}sensitivity": found[0], f"{start}specificity": found[1], f"{start}ppv": ppv}
+    return values if start else {**values, "npv": npv}
 
 
-def ordinal_agreement(predict: Callable[[Any], np.ndarray], split: Split, splits: Splits) -> dict[str, float]:
+def ordinal_agreement(predict: Callable[[Any], np.ndarray], split: Split, splits: Splits) -> dict[str, Any]:
     """For ordered grades: "quadratic kappa" with a 95 % bootstrap interval, and the mean distance in grades; else
     nothing."""
     if splits.task != "ordinal":
@@ -125,8 +121,12 @@ def ordinal_agreement(predict: Callable[[Any], np.ndarray], split: Split, splits
     ]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return {
-        "quadratic kappa": quadratic_kappa(truth, choice, count),
-        "quadratic kappa low": float(low),
-        "quadratic kappa high": float(high),
+        "quadratic kappa": Estimate(
+            value=quadratic_kappa(truth, choice, count),
+            low=float(low),
+            high=float(high),
+            method="bootstrap of examples, percentile, 1,000 resamples, 95 %",
+            n=len(truth),
+        ),
         "mean distance in grades": float(np.abs(truth - choice).mean()),
     }

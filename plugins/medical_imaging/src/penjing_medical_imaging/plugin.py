@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penjing import hookimpl
-from penjing.contract import Domain, HealthCheck, Metric, PredictOption, ReportSection, RunInfo, Technique
+from penjing.contract import Domain, Evaluation, HealthCheck, Metric, PredictOption, ReportSection, RunInfo, Technique
 from penjing_medical_imaging import DOMAIN, NOT_CLINICAL
 
 _PACKAGE = "penjing_medical_imaging"
@@ -17,7 +17,7 @@ MEDICAL_IMAGING = Domain(
     load_data=f"{_PACKAGE}.data:load_data",
     build_model=f"{_PACKAGE}.models:build_model",
     build_teacher=f"{_PACKAGE}.models:build_teacher",
-    baseline=f"{_PACKAGE}.baselines:fit_logistic",
+    baselines=(f"{_PACKAGE}.baselines:fit_logistic", f"{_PACKAGE}.baselines:fit_forest"),
     augment=f"{_PACKAGE}.augmentation:augment",
     metrics=(
         Metric(
@@ -43,13 +43,7 @@ MEDICAL_IMAGING = Domain(
             name="auc_delong",
             function=f"{_PACKAGE}.metrics:auc_delong",
             direction="higher",
-            summary="95 % interval of the area by DeLong",
-        ),
-        Metric(
-            name="auc_of",
-            function=f"{_PACKAGE}.metrics:auc_per_class",
-            direction="higher",
-            summary="area of each class or label",
+            summary="area of the finding, of each class or label, with DeLong's interval",
         ),
         Metric(
             name="operating_point",
@@ -118,11 +112,11 @@ def penjing_techniques() -> Iterable[Technique]:
 
 
 @hookimpl
-def penjing_report_sections(run: RunInfo) -> Iterable[ReportSection]:
-    if run.domain == DOMAIN and run.splits is not None:
+def penjing_report_sections(run: RunInfo, evaluation: Evaluation) -> Iterable[ReportSection]:
+    if run.domain == DOMAIN:
         from penjing_medical_imaging.report_sections import sections
 
-        yield from sections(run)
+        yield from sections(run, evaluation)
 
 
 @hookimpl

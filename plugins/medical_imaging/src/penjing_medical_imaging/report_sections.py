@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import ReportSection, RunInfo, Splits
+from penjing.contract import Evaluation, ReportSection, RunInfo, Splits
 from penjing_medical_imaging import NOT_CLINICAL
 from penjing_medical_imaging.delong import delong
 from penjing_medical_imaging.drawings import legend, unit_square
@@ -28,26 +28,18 @@ SHOWN = 8
 BEFORE, AFTER = "before compression", "the file"
 
 
-def sections(run: RunInfo) -> Iterator[ReportSection]:
+def sections(run: RunInfo, evaluation: Evaluation) -> Iterator[ReportSection]:
     """All sections of a finished run."""
-    import keras
-
-    from penjing import load_bundle
-
-    assert run.splits is not None
-    splits: Splits = run.splits
-    reference = keras.saving.load_model(run.folder / "reference.keras", compile=False)
-    bundle = load_bundle(run.folder / "bundle")
-    x = np.asarray(splits.test.x)
+    splits = evaluation.splits
     outputs = {
-        BEFORE: np.asarray(reference.predict(x, batch_size=256, verbose=0), np.float64),
-        AFTER: np.asarray(bundle.predict(x), np.float64),
+        name: np.asarray(evaluation.outputs[model], np.float64)
+        for name, model in ((BEFORE, "reference"), (AFTER, "compressed"))
     }
     yield ReportSection(title="Not for clinical use", html=f"<p><strong>{html.escape(NOT_CLINICAL)}</strong></p>")
     yield _curves(splits, outputs, run.metrics)
     yield _operating(splits, run.metrics)
     yield _strangers(run.metrics)
-    yield _heat_maps(run.folder, splits, reference, bundle, outputs[AFTER])
+    yield _heat_maps(run.folder, evaluation, outputs[AFTER])
 
 
 def _curves(splits: Splits, outputs: Mapping[str, np.ndarray], metrics: Mapping[str, Any]) -> ReportSection:
@@ -163,13 +155,14 @@ def _strangers(metrics: Mapping[str, Any]) -> ReportSection:
     )
 
 
-def _heat_maps(folder: Path, splits: Splits, reference: Any, bundle: Any, outputs: np.ndarray) -> ReportSection:
+def _heat_maps(folder: Path, evaluation: Evaluation, outputs: np.ndarray) -> ReportSection:
+    splits = evaluation.splits
     try:
-        maps = ActivationMaps(bundle.model_bytes)
-        before, last = reference, _before_quantization(folder)
+        maps = ActivationMaps(evaluation.content)
+        before, last = evaluation.reference, _before_quantization(folder)
         x = np.asarray(splits.test.x)[:MOST_MAPS]
         output = _about(splits, outputs[: len(x)])
-        of_file = maps.of(bundle.model.quantized_inputs(x)[0])
+        of_file = maps.of(x)
         after = of_file[np.arange(len(x)), :, :, output]
         first = grad_cam(before, x, output)
         lines = [f"<li>reference to file, all steps: {map_agreement(first, after).summary}</li>"]
