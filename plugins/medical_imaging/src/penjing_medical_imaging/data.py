@@ -254,15 +254,16 @@ def _parts(examples: Examples, request: DataRequest, options: Mapping[str, Any])
         parts, about = _report_copies(examples, parts, names, options["drop_copies"])
         notes += about
     elif examples.groups is not None:
-        count = len(set(examples.groups))
+        groups = _together(examples.groups, examples.hashes)
+        count = len(set(groups))
         if count < len(PARTS):
             raise DataError(
                 f"there are images of {count} patient{'s' if count > 1 else ''} only",
                 where=examples.source,
-                why="training, validation and test each need patients of their own",
+                why="training, validation and test each need patients of their own (those who share a picture count as one)",
                 hint="collect from more patients; figures on the patients of the training part say nothing of new ones",
             )
-        parts = split_by_group(_together(examples.groups, examples.hashes), seed=request.seed, shares=shares)
+        parts = _by_patient(groups, names, request.seed, shares)
         notes.append(f"split by patient: {count:,} patients, each in one part")
     else:
         first = dict(reversed(list(zip(examples.hashes, names, strict=True))))
@@ -276,6 +277,28 @@ def _parts(examples: Examples, request: DataRequest, options: Mapping[str, Any])
     if copies and examples.parts is None:
         notes.append(f"{copies:,} images are exact copies of others; copies stand in one part")
     return parts, notes
+
+
+def _by_patient(groups: np.ndarray, names: np.ndarray, seed: int, shares: Mapping[str, float]) -> np.ndarray:
+    """Whole patients to parts, those of each class alike: a patient counts to the rarest class of his images, so that a
+    rare class comes into every part."""
+    values, counts = np.unique(names, return_counts=True)
+    rarity = dict(zip(values, counts, strict=True))
+    stratum: dict[str, str] = {}
+    for group, name in zip(groups, names, strict=True):
+        known = stratum.get(group)
+        if known is None or (rarity[name], name) < (rarity[known], known):
+            stratum[group] = name
+    sizes = {name: sum(value == name for value in stratum.values()) for name in set(stratum.values())}
+    # Fewer than three patients cannot be in three parts: such classes are split together.
+    of = np.array([stratum[group] if sizes[stratum[group]] >= len(PARTS) else "few" for group in groups])
+    if len(set(groups[of == "few"])) < len(PARTS):
+        of[of == "few"] = max(sizes, key=lambda name: (sizes[name], name))
+    parts = np.empty(len(groups), dtype="<U10")
+    for name in np.unique(of):
+        rows = of == name
+        parts[rows] = split_by_group(groups[rows], seed=seed, shares=shares)
+    return parts
 
 
 def _together(groups: np.ndarray, hashes: list[str]) -> np.ndarray:

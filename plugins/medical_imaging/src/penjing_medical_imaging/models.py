@@ -27,8 +27,8 @@ SMALLEST_MAP = 7
 def build_model(request: ModelRequest) -> keras.Model:
     """A convolution, then blocks of depthwise and pointwise convolution with shortcuts.
 
-    The map is halved until its side is below twice `SMALLEST_MAP`; each half doubles the channels up to `filters`, and
-    the last size has `blocks` more blocks. Because the mean over the map goes straight into the last layer, a class's
+    The map is halved until its side is below twice `SMALLEST_MAP`; each half doubles the channels up to `filters`; the
+    last size but one has one block more, the last `blocks` more. Because the mean over the map goes straight into the last layer, a class's
     activation map (Zhou et al. 2016) can be read from the finished file. Sources of the parts: Howard et al. 2017,
     "MobileNets"; He et al. 2016, "Deep residual learning for image recognition".
 
@@ -71,7 +71,7 @@ def _network(request: ModelRequest, options: dict[str, Any], name: str, block: A
     while size >= 2 * SMALLEST_MAP:
         width, size, number = min(2 * width, options["filters"]), -(-size // 2), number + 1
         x = block(x, width, stride=2, name=f"block{number}")
-        if size >= 2 * SMALLEST_MAP:
+        if 2 * SMALLEST_MAP <= size < 4 * SMALLEST_MAP:
             number += 1
             x = block(x, width, stride=1, name=f"block{number}")
     for _ in range(options["blocks"]):
