@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import write_dicom
 from PIL import Image
 
+from dicom_files import write_dicom
 from penjing_datasets.errors import DatasetError
 from penjing_datasets.image_collections import ImageCollection, read_images
 
@@ -49,7 +49,10 @@ def test_folders_of_parts_are_the_given_split(folder: Path, tmp_path: Path) -> N
 
 
 def test_a_table_gives_labels_patients_parts_and_slices(folder: Path) -> None:
-    rows = [f"{'ill' if n % 2 else 'well'}/{n}.png,grade {n % 3},pat-{n // 2},test,{'A' if n < 3 else 'B'}" for n in range(6)]
+    rows = [
+        f"{'ill' if n % 2 else 'well'}/{n}.png,grade {n % 3},pat-{n // 2},test,{'A' if n < 3 else 'B'}"
+        for n in range(6)
+    ]
     (folder / "labels.csv").write_text("\n".join(["path,label,patient,split,scanner", *rows]))
     found = read(folder)
     assert sorted(set(found.labels)) == ["grade 0", "grade 1", "grade 2"]

@@ -55,7 +55,8 @@ def test_large_images_are_brought_down_by_means_of_pixels(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "task"), [("pneumoniamnist", "binary"), ("retinamnist_224", "ordinal"), ("bloodmnist_64", "classification")]
+    ("name", "task"),
+    [("pneumoniamnist", "binary"), ("retinamnist_224", "ordinal"), ("bloodmnist_64", "classification")],
 )
 def test_published_sets_are_known_by_their_file(tmp_path: Path, name: str, task: str) -> None:
     known = read_medmnist(saved(tmp_path / f"{name}.npz", arrays(classes=2))).known
@@ -101,7 +102,10 @@ def test_pickled_objects_are_refused_and_not_opened(tmp_path: Path) -> None:
         (lambda made: made.update(val_labels=np.full((5, 1), -1)), "no whole numbers"),
         (lambda made: made.update(val_labels=np.full((5, 1), np.nan)), "no whole numbers"),
         (lambda made: made.update(val_labels=np.array([["a"]] * 5)), "labels are"),
-        (lambda made: made.update(train_images=made["train_images"][:0], train_labels=made["train_labels"][:0]), "no images"),
+        (
+            lambda made: made.update(train_images=made["train_images"][:0], train_labels=made["train_labels"][:0]),
+            "no images",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, change: object, message: str) -> None:
@@ -138,6 +142,10 @@ def test_pneumoniamnist_reads_as_published(penjing_data: Path) -> None:
     if not path.is_file():
         pytest.skip(f"no {path}")
     read = read_medmnist(path)
-    assert {part: len(images) for part, images in read.images.items()} == {"train": 4708, "validation": 524, "test": 624}
+    assert {part: len(images) for part, images in read.images.items()} == {
+        "train": 4708,
+        "validation": 524,
+        "test": 624,
+    }
     assert int(read.labels["test"].sum()) == 390
     assert read.known is not None and read.known.labels == ("normal", "pneumonia")

@@ -1,7 +1,7 @@
 """DICOM files as images: modality and display transforms as the standard states them, by pydicom.
 
-Source: DICOM PS3.3, C.11.1 (modality transform), C.11.2 (values of interest), C.7.6.3 (pixels); for files with functional
-groups C.7.6.16. What identifies a patient leaves this module in one field only, `DicomImage.patient`.
+Source: DICOM PS3.3, C.11.1 (modality transform), C.11.2 (values of interest), C.7.6.3 (pixels); for files with
+functional groups C.7.6.16. What identifies a patient leaves this module in one field only, `DicomImage.patient`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def _pixels(dataset: Any, where: str) -> np.ndarray:
     """Stored values of shape (frames, rows, columns[, 3])."""
     syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
     if syntax is None:
-        raise DatasetError("the DICOM file does not say how its pixels are stored", where=where, why="no transfer syntax")
+        raise DatasetError(
+            "the DICOM file does not say how its pixels are stored", where=where, why="no transfer syntax"
+        )
     try:
         values = dataset.pixel_array
     except Exception as error:
@@ -197,7 +199,8 @@ def _number(dataset: Any, group: str, keyword: str, frame: int) -> float | None:
 
 
 def _attribute(dataset: Any, group: str, keyword: str, frame: int) -> Any:
-    """An attribute of a frame: from its functional groups, the shared ones, or the file itself; the first of several."""
+    """An attribute of a frame: from its functional groups, the shared ones, or the file itself; the first of
+    several."""
     places = []
     per_frame = getattr(dataset, "PerFrameFunctionalGroupsSequence", None)
     if per_frame and frame < len(per_frame):

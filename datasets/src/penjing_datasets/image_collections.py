@@ -141,7 +141,9 @@ def _entries(folder: Path, table: ImageTable | None) -> tuple[list[_Entry], list
                 other += 1
                 continue
             if inner.name in seen:
-                raise DatasetError("a name in the table fits two files", where=str(folder), hint="give paths, not names")
+                raise DatasetError(
+                    "a name in the table fits two files", where=str(folder), hint="give paths, not names"
+                )
             seen.add(inner.name)
         elif table:
             seen.add(str(inner))

@@ -125,6 +125,4 @@ def read_image_table(path: Path) -> ImageTable:
         for name in extra
         if name not in kept
     )
-    return ImageTable(
-        rows=rows, has_labels="label" in names, has_patients="patient" in names, slices=kept, notes=notes
-    )
+    return ImageTable(rows=rows, has_labels="label" in names, has_patients="patient" in names, slices=kept, notes=notes)

@@ -101,9 +101,11 @@ def scaled(image: np.ndarray, size: int) -> np.ndarray:
     from PIL import Image
 
     planes = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32)).resize(
-            (size, size), Image.Resampling.BILINEAR
-        ))
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32)).resize(
+                (size, size), Image.Resampling.BILINEAR
+            )
+        )
         for channel in range(image.shape[2])
     ]
     return np.stack(planes, axis=-1).astype(np.float32)

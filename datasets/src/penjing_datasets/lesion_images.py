@@ -60,9 +60,7 @@ def generate_lesions(*, patients: int = 300, seed: int = 0, size: int = 28) -> L
     )
 
 
-def _draw(
-    build: np.ndarray, lesion: bool, size: int, generator: np.random.Generator
-) -> tuple[np.ndarray, str, str]:
+def _draw(build: np.ndarray, lesion: bool, size: int, generator: np.random.Generator) -> tuple[np.ndarray, str, str]:
     # Drawn twice as fine, then averaged: edges are as soft as a detector's.
     side = 2 * size
     rows, columns = np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side), indexing="ij")

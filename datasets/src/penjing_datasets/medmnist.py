@@ -1,7 +1,7 @@
 """Files of MedMNIST's 2D sets: .npz with images and labels of three parts, 28 to 224 pixels.
 
-Source: Yang et al. 2023, "MedMNIST v2", Scientific Data 10:41. The files do not say what their labels mean; the names of
-the published sets do, and of others the labels' shape.
+Source: Yang et al. 2023, "MedMNIST v2", Scientific Data 10:41. The files do not say what their labels mean; the names
+of the published sets do, and of others the labels' shape.
 """
 
 from __future__ import annotations
@@ -196,7 +196,10 @@ def _images(
             )
         if len(shape) not in (3, 4) or shape[1] != shape[2] or 0 in shape[1:]:
             raise DatasetError(
-                "these are no square images", where=where, why=f"shape {shape}", hint="(n, size, size) or with 3 colours"
+                "these are no square images",
+                where=where,
+                why=f"shape {shape}",
+                hint="(n, size, size) or with 3 colours",
             )
         if dtype != np.uint8:
             raise DatasetError(

@@ -69,7 +69,9 @@ def test_chest_radiographs_are_told_from_fashion(penjing_data: Path) -> None:
 
     parts = {name: part / np.float32(255) for name, part in read_medmnist(radiographs).images.items()}
     familiarity = Familiarity.fitted(parts["train"], parts["validation"], share=0.99)
-    theirs = np.frombuffer(gzip.decompress(clothes.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28, 1)[:600] / 255
+    theirs = (
+        np.frombuffer(gzip.decompress(clothes.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28, 1)[:600] / 255
+    )
     own = familiarity.scores(parts["test"])
     truth = np.concatenate([np.zeros(len(own), bool), np.ones(len(theirs), bool)])
     assert delong(truth, np.concatenate([own, familiarity.scores(theirs)])).areas[0] > 0.99

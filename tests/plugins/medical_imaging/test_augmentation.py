@@ -15,7 +15,8 @@ from penjing_medical_imaging.augmentation import DEFAULTS, augment, balanced_row
 from penjing_medical_imaging.inputs import Inputs
 
 OFF: dict[str, Any] = {
-    name: ("none" if name == "orientations" else 0 if isinstance(value, int) else 0.0) for name, value in DEFAULTS.items()
+    name: ("none" if name == "orientations" else 0 if isinstance(value, int) else 0.0)
+    for name, value in DEFAULTS.items()
 }
 
 

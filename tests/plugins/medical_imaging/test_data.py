@@ -128,7 +128,9 @@ def test_a_given_split_that_shares_patients_is_refused(tmp_path: Path) -> None:
     folder = pictures(tmp_path)
     rows = (folder / "labels.csv").read_text().splitlines()
     parts = ["train"] * 20 + ["val"] * 8 + ["test"] * 8
-    (folder / "labels.csv").write_text("\n".join(["path,patient,split", *(f"{r},{p}" for r, p in zip(rows[1:], parts, strict=True))]))
+    (folder / "labels.csv").write_text(
+        "\n".join(["path,patient,split", *(f"{r},{p}" for r, p in zip(rows[1:], parts, strict=True))])
+    )
     with pytest.raises(DataError, match="patients stand in two parts"):
         load(folder)
 
@@ -163,7 +165,9 @@ def test_copies_stand_in_one_part_where_the_split_is_ours(tmp_path: Path) -> Non
 def test_columns_become_slices_and_nothing_names_a_patient(tmp_path: Path) -> None:
     folder = pictures(tmp_path)
     rows = (folder / "labels.csv").read_text().splitlines()
-    (folder / "labels.csv").write_text("\n".join(["path,patient,site", *(f"{row},{'A' if i % 2 else 'B'}" for i, row in enumerate(rows[1:]))]))
+    (folder / "labels.csv").write_text(
+        "\n".join(["path,patient,site", *(f"{row},{'A' if i % 2 else 'B'}" for i, row in enumerate(rows[1:]))])
+    )
     splits = load(folder)
     assert splits.slices == ("site",)
     assert set(splits.test.slices["site"]) <= {"A", "B"}

@@ -23,7 +23,7 @@ def by_definition(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray,
 
 @st.composite
 def samples(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    positive = np.array(draw(st.lists(st.booleans(), min_size=6, max_size=40)) + [True, True, False, False])
+    positive = np.array([*draw(st.lists(st.booleans(), min_size=6, max_size=40)), True, True, False, False])
     levels = draw(st.integers(2, 30))  # few levels give many ties
     scores = np.random.default_rng(draw(st.integers(0, 999))).integers(0, levels, (2, len(positive))) / levels
     return positive, scores

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import write_dicom
 from PIL import Image
 
+from dicom_files import write_dicom
 from penjing.contract import PredictRequest
 from penjing.errors import DataError, UsageError
 from penjing_medical_imaging.predict import predict
@@ -72,7 +72,12 @@ def test_a_dicom_file_gives_the_same_as_its_picture(trained: Any, tmp_path: Path
     values = trained.splits.test.raw[1, :, :, 0]
     Image.fromarray(values).save(tmp_path / "a.png")
     write_dicom(
-        tmp_path / "a.dcm", values.astype(np.uint16) * 16, patient="P1", name="Roe^Max", WindowCenter=2040.5, WindowWidth=4081
+        tmp_path / "a.dcm",
+        values.astype(np.uint16) * 16,
+        patient="P1",
+        name="Roe^Max",
+        WindowCenter=2040.5,
+        WindowWidth=4081,
     )
     inverted = (255 - values.astype(np.uint16)) * 16
     write_dicom(

@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from dicom_files import write_dicom
 
+from dicom_files import write_dicom
 from penjing import load_bundle
 from penjing.contract import PredictRequest
 from penjing.host import PluginHost
@@ -56,7 +56,9 @@ def striped(folder: Path, name: str, size: int, *, channels: int, outputs: int, 
     made = {}
     band = size // outputs
     for key, count in (("train", 96), ("val", 40), ("test", 44)):
-        images = generator.integers(0, 130, (count, size, size) if channels == 1 else (count, size, size, 3)).astype(np.uint8)
+        images = generator.integers(0, 130, (count, size, size) if channels == 1 else (count, size, size, 3)).astype(
+            np.uint8
+        )
         truth = np.eye(outputs, dtype=bool)[np.arange(count) % outputs]
         if several:
             truth |= generator.random(truth.shape) < 0.2

@@ -1,10 +1,10 @@
 """Is an image like those of the training part? A simple score, computed with numpy on the device.
 
-An image is described by 70 numbers: the mean of each of 8 x 8 fields, how much neighbouring pixels differ, the spread, the
-shares of black and white, and how far the colours lie apart. The training part's descriptions, centred and scaled, are taken
-as normal with the covariance of probabilistic principal components (Tipping and Bishop 1999): so many components as explain
-90 % of the variance, one common variance for the rest. The score is the Mahalanobis distance under it. The limit is the
-quantile of the validation part's scores that `familiar_share` names.
+An image is described by 70 numbers: the mean of each of 8 x 8 fields, how much neighbouring pixels differ, the spread,
+the shares of black and white, and how far the colours lie apart. The training part's descriptions, centred and scaled,
+are taken as normal with the covariance of probabilistic principal components (Tipping and Bishop 1999): so many
+components as explain 90 % of the variance, one common variance for the rest. The score is the Mahalanobis distance
+under it. The limit is the quantile of the validation part's scores that `familiar_share` names.
 """
 
 from __future__ import annotations

@@ -29,11 +29,11 @@ DEFAULTS: dict[str, Any] = {
     "label_smoothing": 0.05,
     "balance": 0.5,
 }
-"""Options of the `[augment]` table. Shift and cutout in shares of the side, rotation in degrees, zoom, contrast and gamma
-as the largest change of a factor, brightness, shading and noise in units of the whole range from black to white; `blur` is
-the share of images that are blurred; `mixup` is the alpha of Zhang et al. 2018, 0 for none; `orientations` is "auto" (all
-eight where the set's images have no up and left), "none", "mirror" or "all"; `balance` draws rare classes more often: 0 as
-they come, 1 all classes alike, between them in proportion to share^(1 - balance)."""
+"""Options of the `[augment]` table. Shift and cutout in shares of the side, rotation in degrees, zoom, contrast and
+gamma as the largest change of a factor, brightness, shading and noise in units of the whole range from black to white;
+`blur` is the share of images that are blurred; `mixup` is the alpha of Zhang et al. 2018, 0 for none; `orientations` is
+"auto" (all eight where the set's images have no up and left), "none", "mirror" or "all"; `balance` draws rare classes
+more often: 0 as they come, 1 all classes alike, between them in proportion to share^(1 - balance)."""
 RANGES = {
     "shift": (0, 0.5),
     "rotation": (0, 180),
@@ -59,8 +59,8 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One epoch of augmented images; equal arguments give equal arrays.
 
-    Cutout as DeVries and Taylor 2017, mixup as Zhang et al. 2018; the labels of ordered grades are smoothed towards their
-    neighbours (Diaz and Marathe 2019, "Soft labels for ordinal regression").
+    Cutout as DeVries and Taylor 2017, mixup as Zhang et al. 2018; the labels of ordered grades are smoothed towards
+    their neighbours (Diaz and Marathe 2019, "Soft labels for ordinal regression").
 
     Returns:
         float32 of shape (n, size, size, channels), normalised, and soft targets: float32 of shape (n, classes), or
@@ -167,9 +167,7 @@ def _moved(images: np.ndarray, options: Mapping[str, Any], generator: np.random.
     stretch = 1 + generator.uniform(-options["zoom"], options["zoom"], count) / 3
     down = generator.uniform(-options["shift"], options["shift"], count) * height
     right = generator.uniform(-options["shift"], options["shift"], count) * width
-    rows, columns = np.meshgrid(
-        np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij"
-    )
+    rows, columns = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
     cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
     zoom, stretch = zoom[:, None, None], stretch[:, None, None]
     y = (cos * rows - sin * columns) / (zoom * stretch) + (height - 1) / 2 - down[:, None, None]

@@ -31,7 +31,9 @@ class DeLong:
         middle, reach = np.log(area / (1 - area)), z * deviation / (area * (1 - area))
         return float(1 / (1 + np.exp(reach - middle))), float(1 / (1 + np.exp(-reach - middle)))
 
-    def difference(self, first: int = 0, second: int = 1, confidence: float = 0.95) -> tuple[float, float, float, float]:
+    def difference(
+        self, first: int = 0, second: int = 1, confidence: float = 0.95
+    ) -> tuple[float, float, float, float]:
         """(second - first, low, high, two-sided p of no difference)."""
         gap = float(self.areas[second] - self.areas[first])
         c = self.covariance

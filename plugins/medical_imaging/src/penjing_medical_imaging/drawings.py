@@ -42,7 +42,9 @@ def unit_square(
     if diagonal:
         (x0, y0), (x1, y1) = place(0, 0), place(1, 1)
         parts.append(f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#999999" stroke-dasharray="4 3"/>')
-    parts.append(f'<text x="{(MARGIN + right) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(across)}</text>')
+    parts.append(
+        f'<text x="{(MARGIN + right) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(across)}</text>'
+    )
     middle = (TOP + bottom) / 2
     parts.append(
         f'<text x="12" y="{middle:.0f}" transform="rotate(-90 12 {middle:.0f})" text-anchor="middle">'

@@ -89,9 +89,7 @@ def numbered(names: np.ndarray, task: str, positive: str, where: str) -> tuple[n
 def _two(found: list[str], positive: str) -> list[str]:
     if positive:
         if positive not in found:
-            raise RecipeError(
-                f"positive = '{positive}' is no class", where="[data]", hint="one of " + ", ".join(found)
-            )
+            raise RecipeError(f"positive = '{positive}' is no class", where="[data]", hint="one of " + ", ".join(found))
         return sorted(found, key=lambda name: name == positive)
     negative = [name for name in found if name.lower().replace("_", " ") in NEGATIVE]
     return sorted(found, key=lambda name: name not in negative) if len(negative) == 1 else found
@@ -115,7 +113,9 @@ def check_parts(examples: Examples, parts: np.ndarray) -> list[str]:
     for part in PARTS:
         rows = parts == part
         if not rows.any():
-            raise DataError(f"the {part} part is empty", where=examples.source, hint="give more images, or other shares")
+            raise DataError(
+                f"the {part} part is empty", where=examples.source, hint="give more images, or other shares"
+            )
         y = examples.y[rows]
         if examples.task == "multilabel":
             missing = [label for label, count in zip(examples.labels, y.sum(axis=0), strict=True) if count == 0]

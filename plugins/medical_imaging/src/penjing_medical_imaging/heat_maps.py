@@ -3,9 +3,9 @@
 A network that ends in the mean over a feature map and one dense layer has class activation maps (Zhou et al. 2016,
 "Learning deep features for discriminative localization"): the map's channels, weighted by the dense layer's row of the
 class. For such a network Grad-CAM (Selvaraju et al. 2017) gives the same map but for a positive factor, because the
-gradient of the class's logit by each value of the map is that weight divided by the number of places. Both the map and the
-weights are read from the file's own tensors, so an int8 file shows the maps of its int8 numbers. A file of another build
-gets a map by occlusion (Zeiler and Fergus 2014): how far the output falls when a grey square hides a place.
+gradient of the class's logit by each value of the map is that weight divided by the number of places. Both the map and
+the weights are read from the file's own tensors, so an int8 file shows the maps of its int8 numbers. A file of another
+build gets a map by occlusion (Zeiler and Fergus 2014): how far the output falls when a grey square hides a place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Figures of merit over examples, as MedMNIST defines them where it does.
 
-Targets are class numbers of shape (n,), or zeros and ones of shape (n, labels) where an image may have several. Outputs are
-probabilities: (n, 1) for two classes, (n, classes), or (n, labels).
+Targets are class numbers of shape (n,), or zeros and ones of shape (n, labels) where an image may have several. Outputs
+are probabilities: (n, 1) for two classes, (n, classes), or (n, labels).
 """
 
 from __future__ import annotations
@@ -81,12 +81,14 @@ def accuracy(targets: Any, outputs: Any) -> float:
 
 
 def balanced_accuracy(targets: Any, outputs: Any) -> float:
-    """Mean over the classes that occur of the share of each that is recognised; over labels, the mean of those of having
-    and not having each."""
+    """Mean over the classes that occur of the share of each that is recognised; over labels, the mean of those of
+    having and not having each."""
     targets = np.asarray(targets)
     if is_multilabel(targets):
         right = (np.asarray(outputs) > 0.5) == (targets > 0.5)
-        shares = [right[targets[:, k] == v, k].mean() for k in range(targets.shape[1]) for v in np.unique(targets[:, k])]
+        shares = [
+            right[targets[:, k] == v, k].mean() for k in range(targets.shape[1]) for v in np.unique(targets[:, k])
+        ]
         return float(np.mean(shares))
     numbers, found = targets.reshape(-1), decided(outputs)
     return float(np.mean([np.mean(found[numbers == c] == c) for c in np.unique(numbers)]))
@@ -100,8 +102,8 @@ def decided(outputs: Any) -> np.ndarray:
 
 
 def auc_delong(targets: Any, outputs: Any) -> dict[Any, Estimate]:
-    """The area with its 95 % interval by DeLong: of the finding for two classes, else of each class against the rest, or
-    of each label. A class that has fewer than two examples, or two others, is left out."""
+    """The area with its 95 % interval by DeLong: of the finding for two classes, else of each class against the rest,
+    or of each label. A class that has fewer than two examples, or two others, is left out."""
     questions = columns(targets, outputs)
     found: dict[Any, Estimate] = {}
     for number, (positive, score) in enumerate(questions):

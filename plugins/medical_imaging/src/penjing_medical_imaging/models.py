@@ -18,8 +18,8 @@ RANGES = {"stem_filters": (1, 512), "filters": (4, 2_048), "blocks": (1, 16), "d
 MOST_PARAMETERS = 30_000
 """Of the small model."""
 BATCH_NORM_MOMENTUM = 0.9
-"""Keras' 0.99 needs thousands of updates: after the few hundred of a small set the moving variance still holds its start
-value, and the trained model fails at inference."""
+"""Keras' 0.99 needs thousands of updates: after the few hundred of a small set the moving variance still holds its
+start value, and the trained model fails at inference."""
 SMALLEST_MAP = 7
 """Sides of the last feature map are at least this: it is what a heat map is drawn from."""
 
@@ -28,9 +28,9 @@ def build_model(request: ModelRequest) -> keras.Model:
     """A convolution, then blocks of depthwise and pointwise convolution with shortcuts.
 
     The map is halved until its side is below twice `SMALLEST_MAP`; each half doubles the channels up to `filters`; the
-    last size but one has one block more, the last `blocks` more. Because the mean over the map goes straight into the last layer, a class's
-    activation map (Zhou et al. 2016) can be read from the finished file. Sources of the parts: Howard et al. 2017,
-    "MobileNets"; He et al. 2016, "Deep residual learning for image recognition".
+    last size but one has one block more, the last `blocks` more. Because the mean over the map goes straight into the
+    last layer, a class's activation map (Zhou et al. 2016) can be read from the finished file. Sources of the parts:
+    Howard et al. 2017, "MobileNets"; He et al. 2016, "Deep residual learning for image recognition".
 
     Options of `[model]`: stem_filters, filters, blocks, dropout.
 

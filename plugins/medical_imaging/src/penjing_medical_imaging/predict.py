@@ -107,9 +107,7 @@ def _decisions(bundle: Any, probabilities: np.ndarray, prevalence: float) -> lis
     best = int(probabilities.argmax())
     point = _point(bundle, f"{bundle.labels[best]} ", prevalence)
     del point["threshold"]  # the likeliest class is decided
-    return [
-        {"decision": bundle.labels[best], "probability": round(float(probabilities[best]), 4), **_rounded(point)}
-    ]
+    return [{"decision": bundle.labels[best], "probability": round(float(probabilities[best]), 4), **_rounded(point)}]
 
 
 def _point(bundle: Any, start: str, prevalence: float) -> dict[str, float]:

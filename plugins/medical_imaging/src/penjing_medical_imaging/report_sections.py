@@ -57,7 +57,8 @@ def _curves(splits: Splits, outputs: Mapping[str, np.ndarray], metrics: Mapping[
         first, last = compared.interval(0), compared.interval(1)
         moved.append((abs(gap), number))
         rows.append(
-            f"<tr><td>{html.escape(names[number])}</td><td>{compared.areas[0]:.4f} [{first[0]:.4f}, {first[1]:.4f}]</td>"
+            f"<tr><td>{html.escape(names[number])}</td>"
+            f"<td>{compared.areas[0]:.4f} [{first[0]:.4f}, {first[1]:.4f}]</td>"
             f"<td>{compared.areas[1]:.4f} [{last[0]:.4f}, {last[1]:.4f}]</td>"
             f"<td>{gap:+.4f} [{low:+.4f}, {high:+.4f}]</td><td>{chance:.3f}</td></tr>"
         )
@@ -76,7 +77,11 @@ def _curves(splits: Splits, outputs: Mapping[str, np.ndarray], metrics: Mapping[
         f"<th>p of no difference</th></tr>{''.join(rows)}</table>"
     )
     calibration = unit_square(
-        "Reliability", "probability", "share that happened", {n: _reliable(splits, v) for n, v in outputs.items()}, dots=True
+        "Reliability",
+        "probability",
+        "share that happened",
+        {n: _reliable(splits, v) for n, v in outputs.items()},
+        dots=True,
     )
     ring = " The ring is the operating point of the validation part's threshold." if count == 1 else ""
     return ReportSection(
@@ -114,11 +119,10 @@ def _reliable(splits: Splits, outputs: np.ndarray) -> list[tuple[float, float]]:
 
 def _operating(splits: Splits, metrics: Mapping[str, Any]) -> ReportSection:
     tables = {
-        name: _of(metrics[key]["metrics"], "operating_point") for name, key in ((BEFORE, "reference"), (AFTER, "compressed"))
+        name: _of(metrics[key]["metrics"], "operating_point")
+        for name, key in ((BEFORE, "reference"), (AFTER, "compressed"))
     }
-    shown = [
-        name for name in tables[AFTER] if not name.endswith("npv") and tables[AFTER][name] is not None
-    ]
+    shown = [name for name in tables[AFTER] if not name.endswith("npv") and tables[AFTER][name] is not None]
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td>"
         + "".join(f"<td>{_figure(tables[model].get(name))}</td>" for model in (BEFORE, AFTER))
@@ -131,8 +135,8 @@ def _operating(splits: Splits, metrics: Mapping[str, Any]) -> ReportSection:
         how = "The likeliest class is decided."
     return ReportSection(
         title="Operating point",
-        html=f"<p>{how} ppv: the share of positive decisions that would be right at the stated prevalence, which need not "
-        f"be that of the test part.</p><table><tr><th></th><th>{BEFORE}</th><th>{AFTER}</th></tr>{rows}</table>",
+        html=f"<p>{how} ppv: the share of positive decisions that would be right at the stated prevalence, which need "
+        f"not be that of the test part.</p><table><tr><th></th><th>{BEFORE}</th><th>{AFTER}</th></tr>{rows}</table>",
     )
 
 
@@ -174,12 +178,14 @@ def _heat_maps(folder: Path, evaluation: Evaluation, outputs: np.ndarray) -> Rep
     except ValueError as error:
         return ReportSection(title="Heat maps", html=f"<p>There are none: {html.escape(str(error))}.</p>")
     images = unit(np.asarray(splits.test.raw)[: len(x)])
-    rows = [_example(splits, images, first, after, outputs, index, output) for index in _chosen(splits, outputs[: len(x)])]
+    rows = [
+        _example(splits, images, first, after, outputs, index, output) for index in _chosen(splits, outputs[: len(x)])
+    ]
     return ReportSection(
         title="Heat maps",
-        html="<p>Where the evidence for the decided finding is: Grad-CAM of the model before compression, and the class "
-        "activation map of the file, computed from its own integers. Spearman's rank correlation of the two, image by "
-        f"image:</p><ul>{''.join(lines)}</ul>"
+        html="<p>Where the evidence for the decided finding is: Grad-CAM of the model before compression, and the "
+        "class activation map of the file, computed from its own integers. Spearman's rank correlation of the two, "
+        f"image by image:</p><ul>{''.join(lines)}</ul>"
         "<table><tr><th>test image</th><th></th><th>before</th><th>file</th></tr>" + "".join(rows) + "</table>"
         "<p>A map shows what moved this network's output, not where an illness is.</p>",
     )

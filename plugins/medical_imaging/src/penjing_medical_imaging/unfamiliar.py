@@ -31,8 +31,8 @@ def strangers(images: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def abstention(predict: Callable[[Any], np.ndarray], split: Split, splits: Splits) -> dict[str, float]:
-    """Share of the part that is flagged, and for each set of strangers the area under the ROC curve of the score and the
-    share that is flagged. It does not depend on the network."""
+    """Share of the part that is flagged, and for each set of strangers the area under the ROC curve of the score and
+    the share that is flagged. It does not depend on the network."""
     familiarity: Familiarity = splits.extra["familiarity"]
     images = unit(np.asarray(split.raw)[:MOST])
     own = familiarity.scores(images)
