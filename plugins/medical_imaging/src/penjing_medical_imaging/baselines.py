@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,37 +35,52 @@ def fit_forest(splits: Splits, seed: int) -> FittedBaseline:
     def make() -> Any:
         return RandomForestClassifier(n_estimators=200, min_samples_leaf=2, n_jobs=2, random_state=seed)
 
-    return FittedBaseline(name="random forest on pixels", predict=_fitted(make, splits, seed))
+    return FittedBaseline(name="random forest on pixels", predict=_fitted(make, splits, seed, together=True))
 
 
-def _fitted(make: Any, splits: Splits, seed: int) -> Any:
-    """A function from inputs to outputs shaped like the model's."""
+def _fitted(make: Any, splits: Splits, seed: int, *, together: bool = False) -> Any:
+    """A function from inputs to outputs shaped like the model's.
+
+    Args:
+        make: Makes an estimator.
+        together: Whether one estimator learns all labels of an image; else each has one of its own.
+    """
     rows = np.arange(len(splits.train))
     if len(rows) > MOST_EXAMPLES:
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_EXAMPLES])
-    x, y = _pixels(np.asarray(splits.train.x)[rows]), np.asarray(splits.train.y)[rows]
-    labels = y if y.ndim == 2 else y[:, None]
-    models = []
-    for column in range(labels.shape[1]):
-        if len(np.unique(labels[:, column])) < 2:
-            models.append(None)
-        else:
-            models.append(make().fit(x, labels[:, column].astype(int)))
-    outputs = 1 if splits.task == "binary" else len(splits.labels)
+    x, y = _pixels(np.asarray(splits.train.x)[rows]), np.asarray(splits.train.y)[rows].astype(int)
+    if y.ndim == 1:
+        outputs = 1 if splits.task == "binary" else len(splits.labels)
+        model = make().fit(x, y)
+        return lambda given: _of_classes(model, _pixels(np.asarray(given)), outputs)
+    # A label that no image has cannot be learned; its probability is its share, 0 or 1.
+    known = [k for k in range(y.shape[1]) if len(np.unique(y[:, k])) == 2]
+    if together and len(known) > 1:
+        one = make().fit(x, y[:, known])
+        return lambda given: _of_labels(one.predict_proba(_pixels(np.asarray(given))), known, y)
+    models = [make().fit(x, y[:, k]) for k in known]
 
     def predict(given: Any) -> np.ndarray:
         pixels = _pixels(np.asarray(given))
-        if y.ndim == 2:
-            known = [np.zeros(len(pixels)) if model is None else model.predict_proba(pixels)[:, 1] for model in models]
-            return np.stack(known, axis=1).astype(np.float32)
-        probabilities = models[0].predict_proba(pixels)
-        if outputs == 1:
-            return probabilities[:, 1:].astype(np.float32)
-        full = np.zeros((len(pixels), outputs), np.float32)
-        full[:, models[0].classes_] = probabilities
-        return full
+        return _of_labels([model.predict_proba(pixels) for model in models], known, y)
 
     return predict
+
+
+def _of_classes(model: Any, pixels: np.ndarray, outputs: int) -> np.ndarray:
+    probabilities = model.predict_proba(pixels)
+    if outputs == 1:
+        return probabilities[:, 1:].astype(np.float32)
+    full = np.zeros((len(pixels), outputs), np.float32)
+    full[:, model.classes_] = probabilities
+    return full
+
+
+def _of_labels(probabilities: Sequence[np.ndarray], known: Sequence[int], y: np.ndarray) -> np.ndarray:
+    full = np.repeat(y.mean(axis=0, dtype=np.float32)[None], len(probabilities[0]), axis=0)
+    for k, values in zip(known, probabilities, strict=True):
+        full[:, k] = values[:, 1]
+    return full
 
 
 def _pixels(x: np.ndarray) -> np.ndarray:
