@@ -17,7 +17,7 @@ from penjing_medical_imaging.inputs import Inputs
 OFF: dict[str, Any] = {
     name: ("none" if name == "orientations" else 0 if isinstance(value, int) else 0.0)
     for name, value in DEFAULTS.items()
-}
+} | {"images_an_epoch": 8_000}
 
 
 def data(task: str = "binary", channels: int = 1, count: int = 40, **extra: Any) -> tuple[Any, Any]:
@@ -48,7 +48,7 @@ def test_with_everything_off_images_and_labels_stay() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("option", sorted(set(DEFAULTS) - {"mixup", "label_smoothing", "balance"}))
+@pytest.mark.parametrize("option", sorted(set(DEFAULTS) - {"mixup", "label_smoothing", "balance", "images_an_epoch"}))
 def test_each_change_changes_and_keeps_to_black_and_white(option: str, channels: int) -> None:
     images = np.random.default_rng(0).random((16, 20, 20, channels)).astype(np.float32)
     value = "all" if option == "orientations" else 0.5
@@ -109,6 +109,15 @@ def test_rare_classes_are_drawn_more_often_and_everything_still_occurs(classes: 
     rare = before[before > 0].argmin()
     kind = np.flatnonzero(before > 0)[rare]
     assert after[kind] >= before[kind] - 1
+
+
+def test_of_a_large_set_each_epoch_draws_other_images() -> None:
+    train, splits = data(count=300)
+    options = {**OFF, "images_an_epoch": 64}
+    first, second = (augment(train, splits, epoch=epoch, seed=0, options=options) for epoch in (0, 1))
+    assert first[0].shape == (64, 20, 20, 1) and first[1].shape == (64, 1)
+    shared = {image.tobytes() for image in first[0]} & {image.tobytes() for image in second[0]}
+    assert len(shared) < 40
 
 
 @pytest.mark.parametrize(

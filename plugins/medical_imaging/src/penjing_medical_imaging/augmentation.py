@@ -28,12 +28,14 @@ DEFAULTS: dict[str, Any] = {
     "mixup": 0.2,
     "label_smoothing": 0.05,
     "balance": 0.5,
+    "images_an_epoch": 8_000,
 }
 """Options of the `[augment]` table. Shift and cutout in shares of the side, rotation in degrees, zoom, contrast and
 gamma as the largest change of a factor, brightness, shading and noise in units of the whole range from black to white;
 `blur` is the share of images that are blurred; `mixup` is the alpha of Zhang et al. 2018, 0 for none; `orientations` is
 "auto" (all eight where the set's images have no up and left), "none", "mirror" or "all"; `balance` draws rare classes
-more often: 0 as they come, 1 all classes alike, between them in proportion to share^(1 - balance)."""
+more often: 0 as they come, 1 all classes alike, between them in proportion to share^(1 - balance). Of a larger training
+part each epoch draws `images_an_epoch`, which is to be no less than a recipe's `max_updates` use."""
 RANGES = {
     "shift": (0, 0.5),
     "rotation": (0, 180),
@@ -48,6 +50,7 @@ RANGES = {
     "mixup": (0, 10),
     "label_smoothing": (0, 0.5),
     "balance": (0, 1),
+    "images_an_epoch": (64, 10_000_000),
 }
 ORIENTATIONS = ("auto", "none", "mirror", "all")
 BLOCK = 512
@@ -82,9 +85,11 @@ def augment(
     generator = np.random.default_rng([seed, epoch])
     raw, y = np.asarray(train.raw), np.asarray(train.y)
     drawn = balanced_rows(y, chosen["balance"], generator) if y.ndim == 1 else np.arange(len(y))
-    x = np.empty((len(raw), *inputs.shape), np.float32)
-    for start in range(0, len(raw), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(raw)))
+    if len(drawn) > chosen["images_an_epoch"]:
+        drawn = generator.permutation(drawn)[: chosen["images_an_epoch"]]
+    x = np.empty((len(drawn), *inputs.shape), np.float32)
+    for start in range(0, len(drawn), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(drawn)))
         x[rows] = changed(unit(raw[drawn[rows]]), chosen, generator)
     targets = soft_targets(splits, y[drawn], chosen["label_smoothing"])
     if chosen["mixup"]:
