@@ -16,7 +16,7 @@ import numpy as np
 from penjing_datasets.errors import DatasetError
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
-_INSTALL = "pip install pylibjpeg pylibjpeg-openjpeg (JPEG 2000, JPEG-LS: python-gdcm)"
+_INSTALL = "pip install python-gdcm, or pylibjpeg-openjpeg for JPEG 2000 alone"
 
 
 @dataclass(frozen=True, kw_only=True)
