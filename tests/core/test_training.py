@@ -53,6 +53,21 @@ def test_few_examples_are_passed_several_times_an_epoch(trainer: Trainer, min_up
     assert {updates for _, updates in seen} == {expected}
 
 
+@pytest.mark.parametrize(("max_updates", "expected"), [(0, 10), (4, 4), (5, 4), (1, 2), (100, 10)])
+def test_many_examples_are_drawn_from_until_there_are_so_many_updates(
+    trainer: Trainer, max_updates: int, expected: int
+) -> None:
+    seen: list[tuple[int, int]] = []
+    history = trainer.fit(
+        network(),
+        TrainingSettings(epochs=2, batch_size=10, max_updates=max_updates),
+        on_update=lambda done, updates: seen.append((done, updates)),
+    )
+    assert len(history["loss"]) == 2
+    assert [done for done, _ in seen] == list(range(expected))
+    assert {updates for _, updates in seen} == {expected}
+
+
 @pytest.mark.parametrize("activation", ["softmax", None])
 def test_it_learns_from_probabilities_and_from_logits(trainer: Trainer, activation: str | None) -> None:
     model = network(activation)

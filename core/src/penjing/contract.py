@@ -82,6 +82,10 @@ class Splits:
     """What was skipped, repaired or assumed while reading, counted, one sentence each."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever the domain's own augmentation and system metrics need (background noise, adjacency)."""
+    task: Task | None = None
+    """What this data's targets are, where a domain takes several kinds; None where they are the domain's."""
+    slices: tuple[str, ...] = ()
+    """Slice columns for the audit beside the domain's own, where the data brings them."""
 
 
 # ------------------------------------------------------------------------------------------------------- domain
@@ -181,6 +185,7 @@ class Domain:
     summary: str
     """One line for help and tables."""
     task: Task
+    """What the targets are; `Splits.task` may say otherwise for given data."""
     load_data: str
     """`f(DataRequest) -> Splits`."""
     build_model: str

@@ -108,6 +108,8 @@ class Trainer:
         # Few examples: several passes make an epoch, since validating after every update would take the most time.
         passes = max(1, -(-training.min_updates // (updates_per_epoch * training.epochs)))
         updates_per_epoch = -(-len(self.train) * passes // training.batch_size)
+        if training.max_updates:
+            updates_per_epoch = min(updates_per_epoch, max(1, training.max_updates // max(1, training.epochs)))
         updates = updates_per_epoch * training.epochs
         optimizer = _optimizer(training, updates_per_epoch)
         optimizer.build(trainee.trainable_variables)
@@ -124,7 +126,7 @@ class Trainer:
         constrain_gradients(optimizer)
         keep_best = training.keep == "best"
         done = len(history.get("loss", []))
-        source = _EpochSource(self, training, outputs, passes, signals)
+        source = _EpochSource(self, training, outputs, passes, updates_per_epoch * training.batch_size, signals)
         callback = _Updates(on_update, done * updates_per_epoch, updates)
         saved_at = time.monotonic()
         with self.progress(training.epochs, done) as shown:
@@ -234,6 +236,7 @@ class _EpochSource:
         training: TrainingSettings,
         outputs: int,
         passes: int,
+        most: int,
         signals: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.trainer = trainer
@@ -241,6 +244,7 @@ class _EpochSource:
         self.training = training
         self.outputs = outputs
         self.passes = passes
+        self.most = most
         self.pending: tuple[int, threading.Thread, dict[str, Any]] | None = None
 
     def take(self, epoch: int) -> tuple[Any, Any, Any]:
@@ -269,9 +273,13 @@ class _EpochSource:
         first = epoch * self.passes
         made = [self._pass(first + number) for number in range(self.passes)]
         if self.passes == 1:
-            return made[0]
-        xs, targets, weights = zip(*made, strict=True)
-        return _joined(xs), _joined(targets), None if weights[0] is None else np.concatenate(weights)
+            x, targets, weight = made[0]
+        else:
+            xs, parts, weights = zip(*made, strict=True)
+            x, targets = _joined(xs), _joined(parts)
+            weight = None if weights[0] is None else np.concatenate(weights)
+        # Each pass is in an order of its own, so the first examples of it are a random part of all.
+        return _first(x, self.most), _first(targets, self.most), None if weight is None else weight[: self.most]
 
     def _pass(self, number: int) -> tuple[Any, Any, Any]:
         """All examples once, in an order and with an augmentation that depend on the seed and the number alone."""
@@ -299,6 +307,13 @@ def _joined(passes: Sequence[Any]) -> Any:
     if isinstance(passes[0], dict):
         return {name: _joined([one[name] for one in passes]) for name in passes[0]}
     return np.concatenate(passes)
+
+
+def _first(arrays: Any, most: int) -> Any:
+    """The first rows of an array, or of each in nested dicts."""
+    if isinstance(arrays, dict):
+        return {name: _first(values, most) for name, values in arrays.items()}
+    return arrays[:most]
 
 
 def balanced_weights(task: Task, targets: np.ndarray) -> np.ndarray:

@@ -113,7 +113,7 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
     return Job(
         name=value.name,
         title=value.summary,
-        task=value.task,
+        task=splits.task or value.task,
         splits=splits,
         metrics=value.metrics,
         metric_functions={metric.name: resolve(metric.function) for metric in value.metrics},
@@ -128,7 +128,7 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         plugin=f"{source.distribution} {source.version}",
         intended_use=value.intended_use,
         data_license=value.data_license,
-        slices=value.slices,
+        slices=tuple(dict.fromkeys((*value.slices, *splits.slices))),
         extra_parts=(str(source), _key(recipe.data), _key(recipe.model), _key(recipe.augment)),
     )
 

@@ -18,6 +18,12 @@ class TrainingSettings(BaseModel):
         ge=0,
         description="each epoch takes several passes until there are this many updates: for few examples",
     )
+    max_updates: int = Field(
+        default=0,
+        ge=0,
+        description="each epoch draws some of the examples, so that there are no more updates than this in all: for "
+        "many examples (0: all of them)",
+    )
     batch_size: int = Field(default=64, ge=1, description="examples per update")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="sgd is with Nesterov momentum 0.9")
     learning_rate: float = Field(default=1e-3, gt=0, description="the highest of the schedule")

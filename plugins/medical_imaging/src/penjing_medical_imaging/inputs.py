@@ -1,0 +1,92 @@
+"""From an image to the model's input, in training and on the device: numpy and Pillow, no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from penjing_datasets.images import scaled, square, with_channels
+
+NORMALISATIONS = ("training", "image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """How images become inputs. JSON values only: it goes into the bundle."""
+
+    size: int
+    """Pixels of a side."""
+    channels: int
+    """1 for grey, 3 for colour."""
+    fit: str
+    """How an image becomes square; see `penjing_datasets.images.square`."""
+    normalise: str
+    """"training": by the training part's mean and spread; "image": each image by its own, which takes the exposure
+    away."""
+    mean: tuple[float, ...]
+    """Of the training part, a number a channel; from 0 for black to 1 for white."""
+    spread: tuple[float, ...]
+    """Standard deviations, likewise."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.size, self.size, self.channels)
+
+    @classmethod
+    def fitted(cls, images: np.ndarray, *, fit: str, normalise: str) -> Inputs:
+        """For training images of shape (n, size, size, channels), from 0 to 1."""
+        mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
+        spread = np.maximum(images.std(axis=(0, 1, 2), dtype=np.float64), 1e-3)
+        return cls(
+            size=images.shape[1],
+            channels=images.shape[3],
+            fit=fit,
+            normalise=normalise,
+            mean=tuple(round(float(value), 6) for value in mean),
+            spread=tuple(round(float(value), 6) for value in spread),
+        )
+
+    @classmethod
+    def from_json(cls, parameters: Mapping[str, Any]) -> Inputs:
+        fields = {name: parameters[name] for name in cls.__dataclass_fields__}
+        return cls(**{**fields, "mean": tuple(fields["mean"]), "spread": tuple(fields["spread"])})
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "mean": list(self.mean), "spread": list(self.spread)}
+
+    def prepared(self, image: np.ndarray) -> np.ndarray:
+        """An image of any size, (height, width, channels) from 0 to 1, as one of shape `shape`, still from 0 to 1."""
+        return scaled(with_channels(square(image, self.fit), self.channels), self.size)
+
+    def normalised(self, images: np.ndarray) -> np.ndarray:
+        """Images of shape (n, *shape) from 0 to 1 as the model takes them, float32."""
+        images = np.asarray(images, np.float32)
+        if self.normalise == "image":
+            mean = images.mean(axis=(1, 2, 3), keepdims=True)
+            spread = images.std(axis=(1, 2, 3), keepdims=True)
+            return ((images - mean) / np.maximum(spread, 0.02)).astype(np.float32)
+        mean, spread = np.array(self.mean, np.float32), np.array(self.spread, np.float32)
+        return ((images - mean) / spread).astype(np.float32)
+
+
+def unit(images: np.ndarray) -> np.ndarray:
+    """Images from 0 to 1, float32: bytes are divided by 255, what is float already stays."""
+    images = np.asarray(images)
+    return images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
+
+
+def preprocess(raw: Any, parameters: Mapping[str, Any]) -> np.ndarray:
+    """Images as the model takes them.
+
+    Args:
+        raw: Images of shape (n, height, width, channels), float from 0 to 1 or uint8 from 0 to 255.
+        parameters: `Splits.preprocessing`.
+
+    Returns:
+        float32 of shape (n, size, size, channels).
+    """
+    inputs = Inputs.from_json(parameters)
+    return inputs.normalised(np.stack([inputs.prepared(image) for image in unit(raw)]))
