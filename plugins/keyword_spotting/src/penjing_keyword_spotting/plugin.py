@@ -49,6 +49,7 @@ KEYWORD_SPOTTING = Domain(
     ),
     recipes={
         "default": f"{_PACKAGE}:recipes/default.toml",
+        "quick": f"{_PACKAGE}:recipes/quick.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
     },
@@ -57,6 +58,7 @@ KEYWORD_SPOTTING = Domain(
     slices=("word", "loudness"),
     preprocess=f"{_PACKAGE}.features:preprocess",
     predict=f"{_PACKAGE}.predict:predict",
+    predict_example=f"{_PACKAGE}.examples:write_examples",
     predict_options=(
         PredictOption(flag="--stream", help="words with their times in a long recording"),
         PredictOption(flag="--top", help="how many words to name per clip", kind="integer", default=3),
