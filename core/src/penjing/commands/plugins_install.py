@@ -57,7 +57,9 @@ def install(
     arguments = [name for name, given in flags if given]
     arguments += [part for link in find_links for part in ("--find-links", link)]
     arguments += ["--index-url", index_url] if index_url else []
-    run_installer("install", [*arguments, *requirements])
+    # A folder's name alone would be taken for the name of a distribution.
+    places = [str(Path(each).resolve()) if Path(each).is_dir() else each for each in requirements]
+    run_installer("install", [*arguments, *places])
     now = installed_plugins()
     changed = [name for name, entry in now.items() if before.get(name) != entry.source.version]
     named = [name for name in now if any(_is_meant(name, requirement) for requirement in requirements)]
