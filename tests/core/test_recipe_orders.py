@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import penjing
+from penjing import hookimpl
 from penjing.compression.plan import plan_steps
+from penjing.contract import Technique
 from penjing.errors import RecipeError
 from penjing.host import PluginHost
 from penjing.recipe import Recipe
@@ -88,3 +90,21 @@ def test_an_illegal_order_is_refused_with_the_way_out(names: tuple[str, ...], re
         plan_steps(recipe(names), host, host.resolve)
     assert reason in (caught.value.why or "")
     assert caught.value.hint and caught.value.hint.startswith(("move ", "leave one of "))
+
+
+def test_an_outside_technique_says_what_would_break_its_promise() -> None:
+    class Outside:
+        @hookimpl
+        def penjing_techniques(self):
+            yield Technique(
+                name="outside",
+                summary="",
+                settings="penjing.compression.settings.training:FinetuneSettings",
+                apply="penjing.compression.finetuning:apply",
+                not_before=("cluster-weights",),
+            )
+
+    host = PluginHost.from_modules({"outside": Outside()})
+    plan_steps(recipe(("cluster-weights", "outside", "finetune")), host, host.resolve)
+    with pytest.raises(RecipeError, match="'cluster-weights' would break what 'outside' promises"):
+        plan_steps(recipe(("outside", "finetune", "cluster-weights")), host, host.resolve)

@@ -161,7 +161,7 @@ def test_the_cores_own_parts_win_over_a_plugin_that_takes_their_name(site) -> No
 def test_a_plugin_for_another_contract_version_gets_a_precise_message(site, domain_code: Callable[[str], str]) -> None:
     site.add("penjing-future", domain_code("future").replace("recipes={}", "recipes={}, contract_version=99"))
     (problem,) = site.plugins()["penjing-future"]["problems"]
-    assert "contract version 99, this penjing has 1" in problem["reason"]
+    assert "is written for contract version 99, penjing" in problem["reason"]
     assert problem["hint"] == "pip install --upgrade penjing"
 
 

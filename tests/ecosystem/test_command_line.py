@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import os
+import py_compile
 import re
 import shutil
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from penjing.health import bytecode_state
 from penjing.host.loading import HOOKS
 
 
@@ -94,6 +96,35 @@ def test_doctor_is_one_document_and_says_whether_all_is_well(run_penjing, tmp_pa
     assert done.returncode == 1
     (cache,) = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "cache"]
     assert not cache["ok"] and "PENJING_CACHE" in cache["remedy"]
+
+
+def test_doctor_names_a_remedy_for_each_fault(run_penjing, tmp_path: Path) -> None:
+    (tmp_path / "penjing.toml").write_text("sede = 1\n")
+    done = run_penjing("doctor", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["configuration"]["message"] == "unknown setting 'sede'"
+    assert "did you mean 'seed'?" in checks["configuration"]["remedy"]
+    assert f"{tmp_path / 'penjing.toml'}, line 1" in checks["configuration"]["remedy"]
+    assert checks["installer"]["message"] in ("pip", "uv")
+    assert all(check["remedy"] for check in checks.values() if not check["ok"])
+
+
+def test_bytecode_that_is_missing_old_or_of_another_python_is_told_apart(tmp_path: Path) -> None:
+    source = tmp_path / "slow.py"
+    source.write_text("x = 1\n")
+    assert bytecode_state(source) == "not compiled"
+    compiled = Path(py_compile.compile(str(source)))
+    assert bytecode_state(source) == "compiled"
+    py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    assert bytecode_state(source) == "compiled"
+    py_compile.compile(str(source))
+    source.write_text("x = 1234567\n")
+    assert bytecode_state(source) == "older than its source"
+    py_compile.compile(str(source))
+    compiled.write_bytes(b"old!" + compiled.read_bytes()[4:])
+    assert bytecode_state(source) == "older than its source"
+    assert bytecode_state(tmp_path / "gone.py") == "compiled"
 
 
 def test_bash_completes_commands_domains_and_options() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def device(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path
 def outside(tmp_path: Path) -> dict:
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PENJING_CACHE")}
     return {"cwd": tmp_path, "env": {**env, "PENJING_CACHE": str(tmp_path / "cache")}}
+
+
+def test_the_core_holds_its_templates_of_plugins(wheels: list[Path]) -> None:
+    templates = CHECKOUT / "core/src/penjing/scaffold/templates"
+    expected = {f"penjing/scaffold/templates/{p.relative_to(templates)}" for p in templates.rglob("*") if p.is_file()}
+    core = next(path for path in wheels if path.name.startswith("penjing-"))
+    with zipfile.ZipFile(core) as archive:
+        assert expected and expected <= set(archive.namelist())
 
 
 def test_there_is_no_tensorflow_and_the_domain_is_there(device: Path, tmp_path: Path) -> None:

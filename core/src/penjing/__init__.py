@@ -3,6 +3,7 @@
 The public verbs are imported when first used, so that `import penjing` stays light:
 
 - `compress(model, recipe=..., data=..., metric=..., budget=..., output=...)`: from a model to a verified small file;
+- `compare_runs([folder, folder])`: finished runs beside each other, as a table in a notebook;
 - `load_bundle(folder)`: run a finished bundle with LiteRT alone, without TensorFlow;
 - `write_c_array(bundle, folder)`: a bundle as C++ source for microcontrollers, for exporters that add to it;
 - `Recipe`: an ordered list of steps, read from TOML;
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
     from penjing.hookspecs import hookimpl
     from penjing.recipe import Recipe
     from penjing.runner.api import compress
+    from penjing.runner.comparison import compare_runs
     from penjing.runtime import load_bundle
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "compress": "penjing.runner.api",
+    "compare_runs": "penjing.runner.comparison",
     "hookimpl": "penjing.hookspecs",
     "load_bundle": "penjing.runtime",
     "Recipe": "penjing.recipe",
     "write_c_array": "penjing.export.c_array",
 }
 
-__all__ = ["Recipe", "__version__", "compress", "hookimpl", "load_bundle", "write_c_array"]
+__all__ = ["Recipe", "__version__", "compare_runs", "compress", "hookimpl", "load_bundle", "write_c_array"]
 
 
 def __getattr__(name: str) -> Any:

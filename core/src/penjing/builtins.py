@@ -46,3 +46,5 @@ def penjing_health_checks() -> Iterable[HealthCheck]:
     yield HealthCheck(name="compress", check="penjing.health:check_compress")
     yield HealthCheck(name="microcontroller", check="penjing.health:check_microcontroller")
     yield HealthCheck(name="bytecode", check="penjing.health:check_bytecode")
+    yield HealthCheck(name="configuration", check="penjing.health:check_configuration")
+    yield HealthCheck(name="installer", check="penjing.health:check_installer")

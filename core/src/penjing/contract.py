@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 CONTRACT_VERSION = 1
-"""The version of this contract, apart from the version of the package. A plugin states the one it was written for."""
+"""The version of this contract, apart from the version of the package. A plugin states the one it was written for: a
+domain in `contract_version`, any plugin by the keyword 'penjing-contract-1' of its distribution, which is read before
+anything of it is imported.
+
+It is raised where a plugin that was right becomes wrong: a field or hook goes or changes its meaning. A new field with
+a default does not raise it. What is to go is first said to be, for one release, by a DeprecationWarning that names the
+plugin and what to write instead; the release after that raises the version."""
+OLDEST_CONTRACT_VERSION = 1
+"""The oldest version that this penjing still understands."""
 
 Task = Literal["classification", "binary", "multilabel", "ordinal", "regression", "forecast", "ranking"]
 Direction = Literal["higher", "lower"]
@@ -197,7 +205,8 @@ class Domain:
     """`f(ModelRequest) -> keras.Model`: a bigger model with the same inputs and outputs."""
     baselines: tuple[str, ...] = ()
     """Simple things to beat, each `f(Splits, seed) -> FittedBaseline`, which reads the training part only. The best of
-    them stands beside the model in the table, all of them in the report."""
+    them stands beside the model in the table, all of them in the report; the first is the simplest, which a model must
+    beat."""
     augment: str | None = None
     """`f(train: Split, splits: Splits, *, epoch: int, seed: int, options: Mapping) -> (x, y)`: one epoch of augmented
     inputs in any order. Equal arguments give equal arrays: a resumed run depends on it. `options` is the recipe's
@@ -217,6 +226,9 @@ class Domain:
     predict: str | None = None
     """`f(PredictRequest) -> Iterable[Mapping[str, Any]]`: rows of JSON values, on the device."""
     predict_options: tuple[PredictOption, ...] = ()
+    predict_example: str | None = None
+    """`f(folder: Path, seed: int) -> Sequence[str]`: writes something into the folder that `predict` can be tried on,
+    and returns the command's arguments. On the device, like `predict`."""
     pretrained: str | None = None
     """A bundle that the distribution ships, as 'package:folder': `predict` takes it where the caller has no other."""
     data_license: str = ""
@@ -399,6 +411,9 @@ class Technique:
     change of structure survives, and that fixes which weights the file can have."""
     not_after: tuple[str, ...] = ()
     """Techniques whose promise this one would break, so that they may not stand before it."""
+    not_before: tuple[str, ...] = ()
+    """Techniques that would break what this one promises, so that they may not stand after it: for a plugin whose
+    promise the others cannot know."""
 
 
 # --------------------------------------------------------------------------------- exporters, targets, the rest

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import struct
+import sys
 from importlib import metadata
 from pathlib import Path
 
 from penjing.bundle.atomic import write_bytes_atomically
 from penjing.cache import VARIABLE, cache_folder
 from penjing.contract import HealthResult
-from penjing.errors import RunFolderError
+from penjing.errors import PenjingError, RunFolderError
 
 COMPRESS_PACKAGES = ("tensorflow", "keras", "scikit-learn", "pandas", "scipy", "h5py", "jinja2")
 
@@ -60,15 +63,59 @@ def check_bytecode() -> HealthResult:
     if spec is None or spec.origin is None:
         return HealthResult(ok=True, message="no TensorFlow, nothing to compile")
     package = Path(spec.origin).parent
-    sample = package / "python" / "ops" / "math_ops.py"
-    cached = Path(importlib.util.cache_from_source(str(sample)))
-    if sample.is_file() and not cached.is_file():
-        return HealthResult(
-            ok=False,
-            message="TensorFlow's bytecode is not compiled, so each start is slow",
-            remedy=f"python -m compileall -q {package}",
-        )
-    return HealthResult(ok=True, message="compiled")
+    state = bytecode_state(package / "python" / "ops" / "math_ops.py")
+    if state == "compiled":
+        return HealthResult(ok=True, message="compiled")
+    hint = ""
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        hint = ", with PYTHONDONTWRITEBYTECODE unset, which keeps Python from doing so by itself"
+    return HealthResult(
+        ok=False,
+        message=f"TensorFlow's bytecode is {state}, so each start is slow",
+        remedy=f"{sys.executable} -m compileall -q {package}{hint}",
+    )
+
+
+def bytecode_state(source: Path) -> str:
+    """ "compiled", "not compiled" or "older than its source" (or of another Python), as the import would find it."""
+    cached = Path(importlib.util.cache_from_source(str(source)))
+    if not source.is_file():
+        return "compiled"  # a distribution without sources
+    try:
+        head = cached.read_bytes()[:16]
+    except OSError:
+        return "not compiled"
+    if head[:4] != importlib.util.MAGIC_NUMBER:
+        return "older than its source"
+    flags, stamp, size = struct.unpack("<III", head[4:16])
+    about = source.stat()
+    is_current = flags & 1 or (stamp == int(about.st_mtime) & 0xFFFFFFFF and size == about.st_size & 0xFFFFFFFF)
+    return "compiled" if is_current else "older than its source"
+
+
+def check_configuration() -> HealthResult:
+    """Whether penjing.toml, the user's file and the environment can be read."""
+    from penjing.commands.configuration import project_file, read_configuration, user_file
+
+    try:
+        read_configuration()
+    except PenjingError as error:
+        remedy = f"{error.hint or 'mend it'} ({error.where})"
+        return HealthResult(ok=False, message=error.what, remedy=remedy)
+    user, project = user_file(os.environ), project_file(Path.cwd())
+    found = [str(path) for path in (user, project) if path is not None and path.is_file()]
+    return HealthResult(ok=True, message=", ".join(found) or "no file, the defaults hold")
+
+
+def check_installer() -> HealthResult:
+    """Whether `penjing plugins install` could change this environment."""
+    from penjing.commands.installer import installer_command
+
+    try:
+        command = installer_command()
+    except PenjingError as error:
+        return HealthResult(ok=False, message=error.what, remedy=error.hint or "")
+    return HealthResult(ok=True, message="pip" if command[0] == sys.executable else "uv")
 
 
 def _version(name: str) -> str | None:

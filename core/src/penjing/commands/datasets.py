@@ -14,7 +14,7 @@ from penjing.commands.output import print_json, print_table
 from penjing.errors import DataError, MissingExtraError
 
 
-@click.group()
+@click.group(epilog="Example: penjing datasets list")
 def datasets() -> None:
     """List, fetch and check public data sets."""
 
@@ -36,7 +36,8 @@ def list_datasets(as_json: bool) -> None:
 
 @datasets.command(epilog="Example: penjing datasets info speech-commands")
 @click.argument("name")
-def info(name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as without it.")
+def info(name: str, as_json: bool) -> None:
     """All that the catalogue says of a data set, as JSON."""
     with _package() as catalogue:
         print_json(vars(catalogue.dataset_info(name)))
@@ -45,19 +46,25 @@ def info(name: str) -> None:
 @datasets.command(epilog="Example: penjing datasets get speech-commands")
 @click.argument("name")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to keep it.  [default: the cache]")
-def get(name: str, folder: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def get(name: str, folder: Path | None, as_json: bool) -> None:
     """Download a data set, check its sha256, print its path."""
     with _package() as catalogue:
         from penjing_datasets.fetch import fetch
 
-        click.echo(fetch(catalogue.dataset_info(name), folder=folder, progress=True))
+        path = fetch(catalogue.dataset_info(name), folder=folder, progress=True)
+    if as_json:
+        print_json({"name": name, "path": str(path)})
+    else:
+        click.echo(path)
 
 
 @datasets.command(epilog="Example: penjing datasets verify speech-commands archive.tar.gz")
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def verify(ctx: click.Context, name: str, path: Path) -> None:
+def verify(ctx: click.Context, name: str, path: Path, as_json: bool) -> None:
     """Whether a file is the data set that the catalogue means; exit with 1 when it is not."""
     with _package() as catalogue:
         expected = catalogue.dataset_info(name).sha256
@@ -66,7 +73,10 @@ def verify(ctx: click.Context, name: str, path: Path) -> None:
         while block := file.read(1 << 20):
             digest.update(block)
     same = digest.hexdigest() == expected
-    click.echo(f"{path}: {'is' if same else 'is NOT'} {name} (sha256 {digest.hexdigest()})")
+    if as_json:
+        print_json({"name": name, "path": str(path), "sha256": digest.hexdigest(), "same": same})
+    else:
+        click.echo(f"{path}: {'is' if same else 'is NOT'} {name} (sha256 {digest.hexdigest()})")
     ctx.exit(0 if same else 1)
 
 

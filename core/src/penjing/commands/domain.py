@@ -121,7 +121,7 @@ def _options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 _WORK = ("data", "recipe", "budget", "output", "resume", "overwrite", "seed", "set", "json", "quiet")
 
 
-@click.command("run")
+@click.command("run", epilog="Example: penjing keyword-spotting run --budget flash=40KB,drop=0.02 --output runs/demo")
 @_options(*_WORK)
 @click.pass_context
 def _run(ctx: click.Context, as_json: bool, **options: Any) -> None:
@@ -131,7 +131,7 @@ def _run(ctx: click.Context, as_json: bool, **options: Any) -> None:
     ctx.exit(0 if result.within_budget else 1)
 
 
-@click.command("train")
+@click.command("train", epilog="Example: penjing keyword-spotting train --output runs/demo")
 @_options(*_WORK)
 @click.pass_context
 def _train(ctx: click.Context, as_json: bool, **options: Any) -> None:
@@ -139,7 +139,7 @@ def _train(ctx: click.Context, as_json: bool, **options: Any) -> None:
     _show(_work(ctx, until="train", **options), as_json)
 
 
-@click.command("compress")
+@click.command("compress", epilog="Example: penjing keyword-spotting compress --output runs/demo")
 @_options(*_WORK)
 @click.pass_context
 def _compress(ctx: click.Context, as_json: bool, **options: Any) -> None:
@@ -147,7 +147,7 @@ def _compress(ctx: click.Context, as_json: bool, **options: Any) -> None:
     _show(_work(ctx, until="compress", **options), as_json)
 
 
-@click.command("data")
+@click.command("data", epilog="Example: penjing fraud-detection data --data transactions.csv")
 @_options("data", "recipe", "seed", "set", "json", "quiet")
 @click.pass_context
 def _data(ctx: click.Context, as_json: bool, quiet: bool, **options: Any) -> None:
@@ -170,7 +170,9 @@ def _data(ctx: click.Context, as_json: bool, quiet: bool, **options: Any) -> Non
         click.echo(f"note: {note}")
 
 
-@click.command("evaluate")
+@click.command(
+    "evaluate", epilog="Example: penjing fraud-detection evaluate --data other.csv --bundle runs/demo/bundle"
+)
 @_options("data", "recipe", "seed", "set", "json", "quiet")
 @click.option("--bundle", type=click.Path(path_type=Path), help="The bundle.  [default: that of the newest run]")
 @click.pass_context
@@ -190,20 +192,21 @@ def _evaluate(ctx: click.Context, as_json: bool, quiet: bool, bundle: Path | Non
         click.echo(f"{name}: {wording.with_interval(document['intervals'].get(name), value)}")
 
 
-@click.command("report")
+@click.command("report", epilog="Example: penjing keyword-spotting report --output runs/demo")
 @click.option("--output", type=click.Path(path_type=Path), help="The run folder.  [default: the newest run]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def _report(ctx: click.Context, output: Path | None, as_json: bool) -> None:
     """Print the table of a finished run and say where its report lies."""
     from penjing.commands.predict import newest_run
+    from penjing.runner.folder import runs_folder
 
     name = _domain_name(ctx)
     folder = output or newest_run(name)
     if folder is None or not (folder / "metrics.json").is_file():
         raise UsageError(
             "there is no finished run",
-            where=str(folder or Path("runs") / name),
+            where=str(folder or runs_folder() / name),
             hint=f"penjing {name} run",
         )
     _show_folder(folder, as_json)

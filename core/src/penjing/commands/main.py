@@ -16,12 +16,12 @@ import click
 
 from penjing import __version__
 from penjing.commands.output import print_error, stdout_for_documents
-from penjing.commands.session import load_host, no_plugins
+from penjing.commands.session import configure, default_map, load_host, no_plugins
 from penjing.errors import PenjingError, UsageError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
     "domains": ("penjing.commands.domains:domains", "List the domains that are installed."),
-    "plugins": ("penjing.commands.plugins:plugins", "List plugins, and what is wrong with which."),
+    "plugins": ("penjing.commands.plugins:plugins", "List, install, check and write plugins."),
     "doctor": ("penjing.commands.doctor:doctor", "Check versions, extras, plugins and the cache."),
     "compress": ("penjing.commands.compress:compress", "Make a Keras model smaller; no domain needed."),
     "explain": ("penjing.commands.explain:explain", "Say what a recipe would do to which layer."),
@@ -29,6 +29,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "sensitivity": ("penjing.commands.sensitivity:sensitivity", "Say which layers of a model bear what."),
     "inspect": ("penjing.commands.inspect:inspect", "Look into a .tflite file or a bundle."),
     "verify": ("penjing.commands.verify:verify", "Check a bundle again, from its files."),
+    "compare": ("penjing.commands.compare:compare", "Hold finished runs beside each other."),
+    "config": ("penjing.commands.config:config", "Show every setting, and where it came from."),
+    "export": ("penjing.commands.export:export", "Write a bundle in another form."),
     "datasets": ("penjing.commands.datasets:datasets", "List, fetch and check public data sets."),
     "completion": ("penjing.commands.completion:completion", "Print a shell's completion script."),
 }
@@ -92,6 +95,9 @@ class PenjingGroup(click.Group):
             logging.disable()  # a broken plugin's warning would stand in the middle of what is being typed
         try:
             with stdout_for_documents() if as_json else contextlib.nullcontext():
+                if _NO_DOCUMENT.isdisjoint(arguments) and "doctor" not in arguments[:2]:
+                    # Help is there whatever the configuration says, and the doctor says what is wrong with it.
+                    kwargs["obj"] = configure()
                 result = super().main(arguments, *rest, **kwargs)
             sys.exit(result if isinstance(result, int) else 0)
         except PenjingError as error:
@@ -162,8 +168,15 @@ def _domain_summaries(ctx: click.Context) -> dict[str, str]:
 # Eager, so that it counts for a --help that follows it.
 @click.option("--no-plugins", is_flag=True, is_eager=True, help="Load no plugin besides penjing's own parts.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(no_plugins: bool, debug: bool) -> None:
-    """Small AI models that people can trust: prune, quantize, distil, and check the file that comes out."""
+@click.pass_context
+def main(ctx: click.Context, no_plugins: bool, debug: bool) -> None:
+    """Small AI models that people can trust: prune, quantize, distil, and check the file that comes out.
+
+    Exit codes: 0 done; 1 a limit or check failed; 2 a mistake in the command or its input; 70 a mistake in penjing or
+    a plugin; 130 interrupted.
+    """
+    if ctx.obj is not None:
+        ctx.default_map = default_map(ctx.obj, VERBS)
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s")
     if debug:
         for noisy in ("h5py", "matplotlib", "tensorflow", "absl"):

@@ -140,13 +140,15 @@ def find_bundle(domain: Contribution[Domain], given: Path | None) -> Path:
     if given is not None:
         return given / "bundle" if (given / "bundle" / "bundle.json").is_file() else given
     name = domain.value.name
+    from penjing.runner.folder import runs_folder
+
     run = newest_run(name)
     if run is None and domain.value.pretrained is not None:
         return _shipped_bundle(domain, domain.value.pretrained)
     if run is None:
         raise UsageError(
             f"there is no bundle of '{name}' here",
-            where=str(Path("runs")),
+            where=str(runs_folder()),
             hint=f"penjing {name} run makes one; or name one: --bundle DIR",
         )
     return run / "bundle"
@@ -173,10 +175,12 @@ def newest_run(name: str) -> Path | None:
     """The newest finished run of a domain below ./runs."""
     import json
 
+    from penjing.runner.folder import runs_folder
+
     found: list[tuple[float, Path]] = []
     for manifest in [
-        *Path("runs").glob("*/bundle/bundle.json"),
-        *Path("runs").glob("*/*/bundle/bundle.json"),
+        *runs_folder().glob("*/bundle/bundle.json"),
+        *runs_folder().glob("*/*/bundle/bundle.json"),
     ]:
         try:
             domain = json.loads(manifest.read_text(encoding="utf-8")).get("domain")

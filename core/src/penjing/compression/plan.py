@@ -88,7 +88,7 @@ def plan_steps(recipe: Recipe, host: TechniqueSource, resolve: Resolve) -> tuple
 
 def _cannot_follow(before: Technique, after: Technique) -> str | None:
     """Why one technique cannot stand anywhere after another; None where it can."""
-    if before.name in after.not_after:
+    if before.name in after.not_after or after.name in before.not_before:
         return f"'{after.name}' would break what '{before.name}' promises"
     if not before.freezes_structure:
         return None

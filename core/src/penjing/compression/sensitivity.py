@@ -25,6 +25,7 @@ from penjing.compression.settings.sensitivity import SensitivitySettings
 from penjing.compression.weight_changes import Kind, changed, has_channels
 from penjing.contract import Split
 from penjing.errors import ModelError
+from penjing.html_table import html_table
 
 Evaluate = Callable[..., float]
 """(model, rows of the validation part or None) -> the primary metric."""
@@ -68,6 +69,17 @@ class Sensitivity:
             if trial.kind == kind:
                 table.setdefault(trial.matrix, {})[trial.level] = trial.drop
         return table
+
+    def _repr_html_(self) -> str:
+        tried = list(dict.fromkeys((trial.kind, trial.level) for trial in self.trials))
+        drops = {(trial.matrix, trial.kind, trial.level): trial.drop for trial in self.trials}
+        heads = [f"{level:g} bits" if kind == "bits" else f"{level:.0%} {kind}" for kind, level in tried]
+        rows = [
+            (name, f"{count:,}", *(f"{drops[name, *at]:+.4f}" if (name, *at) in drops else "" for at in tried))
+            for name, count in self.weights.items()
+        ]
+        caption = f"loss of {self.metric} (unchanged {self.baseline:.4f}) on {self.examples:,} validation examples"
+        return html_table(caption, ("layer", "weights", *heads), rows)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; `from_json` is the inverse."""

@@ -12,6 +12,7 @@ from penjing.host.source import CORE, PluginSource
 
 GROUP = "penjing"
 DOMAIN_KEYWORD = "penjing-domain"
+_CONTRACT_KEYWORD = re.compile(r"penjing-contract-([0-9]{1,6})")
 DISABLE_VARIABLE = "PENJING_DISABLE_PLUGINS"
 
 
@@ -26,6 +27,10 @@ class Entry:
     is_domain: bool
     """Whether the distribution's keywords say that the entry point is a domain."""
     fault: str = ""
+    contract_version: int | None = None
+    """What the distribution's keyword 'penjing-contract-N' says; None where there is none."""
+    requires: tuple[str, ...] = ()
+    """What the distribution needs of penjing, as its metadata says: 'penjing>=0.2'."""
 
 
 def entries() -> list[Entry]:
@@ -62,6 +67,7 @@ def _entries_of(distribution: metadata.Distribution) -> Iterator[Entry]:
         return
     if _is_shadowed(name, text):
         return
+    stated = next((match[1] for word in keywords if (match := _CONTRACT_KEYWORD.fullmatch(word))), None)
     for line in _lines_of_group(text):
         point_name, separator, value = (part.strip() for part in line.partition("="))
         point: metadata.EntryPoint | None
@@ -74,8 +80,18 @@ def _entries_of(distribution: metadata.Distribution) -> Iterator[Entry]:
             summary=about.get("Summary") or "",
             is_domain=point is not None and DOMAIN_KEYWORD in keywords,
             fault=fault,
+            contract_version=None if stated is None else int(stated),
+            requires=_needs_of_penjing(distribution),
         )
         fault = ""
+
+
+def _needs_of_penjing(distribution: metadata.Distribution) -> tuple[str, ...]:
+    try:
+        needs = distribution.requires or ()
+    except (AttributeError, OSError, TypeError, ValueError):
+        return ()
+    return tuple(text for text in needs if re.match(rf"{CORE}\b(?!-)", text) and "extra ==" not in text)
 
 
 def _lines_of_group(text: str) -> list[str]:

@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from penjing import hookspecs
+from penjing import __version__, hookspecs
 from penjing.errors import did_you_mean
 from penjing.host.discovery import Entry
+from penjing.host.problems import contract_problem
 from penjing.host.source import PluginSource, Problem, reason_of
 
 PREFIX = "penjing_"
@@ -29,6 +30,10 @@ def import_plugin(entry: Entry) -> Any:
             reason=entry.fault,
             hint=f"pip install --force-reinstall {entry.source.distribution}, or uninstall it",
         )
+    if entry.contract_version is not None:
+        fault = contract_problem(entry.source, "the plugin", entry.contract_version)
+        if fault is not None:
+            return fault  # not imported: what another version of the contract means is not for this one to judge
     try:
         module = entry.point.load()
     except KeyboardInterrupt:
@@ -38,7 +43,7 @@ def import_plugin(entry: Entry) -> Any:
         return Problem(
             source=entry.source,
             stage="import",
-            reason=reason_of(error),
+            reason=reason_of(error) + _unmet(entry),
             hint=f"pip install --upgrade {entry.source.distribution}, or uninstall it, or set "
             f"PENJING_DISABLE_PLUGINS={entry.source.entry_point}",
         )
@@ -46,6 +51,17 @@ def import_plugin(entry: Entry) -> Any:
         reason = f"'{entry.source.module}' is None, which has no hooks"
         return Problem(source=entry.source, stage="import", reason=reason, hint="name a module in the entry point")
     return module
+
+
+def _unmet(entry: Entry) -> str:
+    """The likely cause of a failed import: the distribution asks for another penjing than this one."""
+    try:
+        from packaging.requirements import Requirement
+
+        unmet = [text for text in entry.requires if not Requirement(text).specifier.contains(__version__, True)]
+    except (ImportError, ValueError):
+        return ""
+    return f" (it needs {unmet[0]}, this is penjing {__version__})" if unmet else ""
 
 
 def check_hooks(module: Any, source: PluginSource) -> list[Problem]:

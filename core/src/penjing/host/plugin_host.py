@@ -16,8 +16,9 @@ from penjing.errors import PluginError, UsageError, did_you_mean
 from penjing.host.discovery import Entry, disabled_names, entries
 from penjing.host.import_strings import import_for
 from penjing.host.loading import check_hooks, import_plugin
-from penjing.host.problems import call_problem, conflict_problem, contribution_problem, wrong_type_problem
+from penjing.host.problems import call_problem, conflict_problem, contribution_problem, described, wrong_type_problem
 from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem, reason_of
+from penjing.host.tracing import CallLog, HookCall
 
 log = logging.getLogger("penjing")
 
@@ -55,7 +56,8 @@ class _Plugin:
 class PluginHost:
     """All plugins, loaded. Build it with `discover` or, for tests, `from_modules`."""
 
-    def __init__(self, plugins: Sequence[_Plugin]) -> None:
+    def __init__(self, plugins: Sequence[_Plugin], calls: CallLog | None = None) -> None:
+        self._log = calls or CallLog()
         self._plugins = list(plugins)
         self._conflicts: dict[tuple[str, str], list[PluginSource]] = {}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -78,6 +80,7 @@ class PluginHost:
         """
         disabled = disabled_names(disable)
         plugins = []
+        calls = CallLog()
         for entry in entries():
             is_core = entry.source.is_core
             if no_plugins and not is_core:
@@ -85,8 +88,11 @@ class PluginHost:
             if entry.source.is_named_in(disabled) and not is_core:
                 plugins.append(_Plugin(entry.source, entry.summary, disabled=True))
                 continue
-            plugins.append(_load(entry))
-        host = cls(plugins)
+            with calls.timed(entry.source, "import") as answer:
+                plugins.append(_load(entry))
+                problems = [f"FAILED, stage {problem.stage}: {problem.reason}" for problem in plugins[-1].problems]
+                answer.extend(problems or [entry.source.module])
+        host = cls(plugins, calls)
         if log_problems:
             for problem in host.problems:
                 log.warning("plugin %s", problem)
@@ -205,6 +211,11 @@ class PluginHost:
 
     # --------------------------------------------------------------------------------------------- hook calls
 
+    @property
+    def calls(self) -> tuple[HookCall, ...]:
+        """Every call so far, in order: imports, then hooks."""
+        return tuple(self._log.calls)
+
     def default_recipe(self, domain: contract.Domain, budget: Mapping[str, Any]) -> tuple[Any, PluginSource] | None:
         """The first recipe that a plugin proposes, in the stable order of plugins, and who it was."""
         for plugin, implementation in self._implementations("penjing_default_recipe"):
@@ -288,7 +299,10 @@ class PluginHost:
     def _call(self, plugin: _Plugin, hook: str, implementation: Any, arguments: Mapping[str, Any]) -> Any:
         """Call one implementation with the arguments that it asks for; None when it fails."""
         try:
-            return implementation.function(*(arguments[name] for name in implementation.argnames))
+            with self._log.timed(plugin.source, hook) as answer:
+                given = implementation.function(*(arguments[name] for name in implementation.argnames))
+                answer.append(described(given))
+            return given
         except FAILURES as error:
             self._note(plugin, call_problem(plugin.source, hook, error))
             return None
@@ -298,7 +312,9 @@ class PluginHost:
     ) -> list[Any]:
         """Everything that an implementation yields, or nothing at all when it fails half-way: no half results."""
         try:
-            items = list(implementation.function(*(arguments[name] for name in implementation.argnames)) or ())
+            with self._log.timed(plugin.source, hook) as answer:
+                items = list(implementation.function(*(arguments[name] for name in implementation.argnames)) or ())
+                answer.append(", ".join(map(described, items)) or "nothing")
         except FAILURES as error:
             plugin.problems.append(call_problem(plugin.source, hook, error))
             return []

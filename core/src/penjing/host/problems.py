@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from penjing import contract
+from penjing import __version__, contract
 from penjing.host.source import CORE, FAILURES, PluginSource, Problem, reason_of
 from penjing.host.validation import contribution_fault
 
@@ -13,6 +13,14 @@ from penjing.host.validation import contribution_fault
 def call_problem(source: PluginSource, hook: str, error: BaseException) -> Problem:
     hint = f"pip install --upgrade {source.distribution}, or set PENJING_DISABLE_PLUGINS={source.entry_point}"
     return Problem(source=source, stage=f"call {hook}", reason=reason_of(error), hint=hint)
+
+
+def described(given: Any) -> str:
+    """What a hook gave, in a few words: the kind, and the name where it has one."""
+    if given is None:
+        return "nothing"
+    name = getattr(given, "name", None) or getattr(given, "title", None)
+    return f"{type(given).__name__} '{name}'" if isinstance(name, str) else type(given).__name__
 
 
 def wrong_type_problem(source: PluginSource, hook: str, item: Any, expected: str, hint: str) -> Problem:
@@ -31,14 +39,21 @@ def contribution_problem(source: PluginSource, item: Any) -> Problem | None:
         fault = reason = f"a {kind.lower()} cannot be looked at: {reason_of(error)}"
     if fault is not None:
         return Problem(source=source, stage="contribution", reason=reason, hint=f"see penjing.contract.{kind}")
-    theirs, ours = getattr(item, "contract_version", contract.CONTRACT_VERSION), contract.CONTRACT_VERSION
-    if theirs == ours:
+    theirs = getattr(item, "contract_version", contract.CONTRACT_VERSION)
+    return contract_problem(source, f"domain '{item.name}'", theirs)
+
+
+def contract_problem(source: PluginSource, what: str, theirs: int) -> Problem | None:
+    """Why something that is written for a version of the contract cannot be used with this one; None when it can."""
+    newest, oldest = contract.CONTRACT_VERSION, contract.OLDEST_CONTRACT_VERSION
+    if oldest <= theirs <= newest:
         return None
+    understood = str(newest) if oldest == newest else f"{oldest} to {newest}"
     return Problem(
         source=source,
-        stage="contribution",
-        reason=f"domain '{item.name}' is written for contract version {theirs}, this penjing has {ours}",
-        hint=f"pip install --upgrade {CORE if theirs > ours else source.distribution}",
+        stage="contract",
+        reason=f"{what} is written for contract version {theirs}, penjing {__version__} understands {understood}",
+        hint=f"pip install --upgrade {CORE if theirs > newest else source.distribution}",
     )
 
 

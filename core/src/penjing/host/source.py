@@ -43,7 +43,7 @@ class Problem:
 
     source: PluginSource
     stage: str
-    """metadata, import, hooks, register, call HOOK, contribution, conflict."""
+    """metadata, contract, import, hooks, register, call HOOK, contribution, conflict."""
     reason: str
     hint: str
 

@@ -11,12 +11,15 @@ from penjing import contract
 DOMAIN_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED_DOMAIN_NAMES = frozenset(
     {
+        "compare",
         "compress",
         "completion",
+        "config",
         "datasets",
         "doctor",
         "domains",
         "explain",
+        "export",
         "inspect",
         "model",
         "plugins",

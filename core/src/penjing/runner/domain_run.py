@@ -15,7 +15,7 @@ from penjing.errors import PluginError, RecipeError, did_you_mean
 from penjing.heavy import import_tensorflow
 from penjing.host import Contribution, PluginHost
 from penjing.recipe import Recipe
-from penjing.runner.folder import RunFolder, run_key
+from penjing.runner.folder import RunFolder, run_key, runs_folder
 from penjing.runner.result import RunResult, finished_result
 from penjing.verify.limits import Budget
 
@@ -60,7 +60,7 @@ def run_domain(
 
     plan_steps(chosen, host, host.resolve)  # a mistyped recipe fails before data and TensorFlow are touched
     reference_training(chosen)
-    folder = RunFolder(output or Path("runs") / domain.value.name / chosen.name)
+    folder = RunFolder(output or runs_folder() / domain.value.name / chosen.name)
     reporter.stage("data")
     splits = load_data(host, domain, chosen, data, seed, reporter)
     for note in splits.notes:

@@ -10,11 +10,33 @@ from typing import TYPE_CHECKING, Any
 from penjing.contract import ExportSettings, LayerChange
 from penjing.heavy import import_tensorflow
 from penjing.host import PluginHost
+from penjing.html_table import html_table
 from penjing.runner.shipped_recipes import open_recipe
 from penjing.verify.limits import Budget
 
 if TYPE_CHECKING:
     from penjing.compression.plan import PlannedStep
+
+
+class Explanation(dict[str, Any]):
+    """What `explain_recipe` gives: JSON values under 'steps', 'before' and 'expected'. A notebook shows tables."""
+
+    def _repr_html_(self) -> str:
+        tables = [
+            html_table(
+                f"step {step['number']}: {step['technique']}",
+                ("layer", "what would happen"),
+                [(row["layer"], row["change"]) for row in step["layers"]],
+                step["notes"],
+            )
+            for step in self["steps"]
+        ]
+        before, expected = self["before"], self["expected"]
+        rows = [
+            ("flash", f"{before['flash_bytes']:,} B", f"{expected['flash_bytes']:,} B"),
+            ("MACs", f"{before['macs']:,}", f"{expected['macs']:,}"),
+        ]
+        return "".join([*tables, html_table("expected", ("", "before", f"after ({expected['mode']})"), rows)])
 
 
 def explain_recipe(
@@ -25,7 +47,7 @@ def explain_recipe(
     data: Path | None,
     seed: int,
     reporter: Any,
-) -> dict[str, Any]:
+) -> Explanation:
     """Every step with what it says of each layer, what conflicts, and what the result is expected to cost.
 
     Each step is asked about the model that the steps before it leave: with the channels that `prune-channels` keeps,
@@ -78,7 +100,7 @@ def explain_recipe(
         if step.technique.preview is not None:
             preview = host.resolve(step.technique.preview, step.source)(network, step.settings)
             network, settings = preview.model, preview.export or settings
-    return {"steps": explained, "before": before, "expected": _costs(network, settings)}
+    return Explanation(steps=explained, before=before, expected=_costs(network, settings))
 
 
 def _notes(step: PlannedStep, earlier: Sequence[PlannedStep], later: Sequence[PlannedStep]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ from penjing.recipe import Recipe
 from penjing.verify.limits import Budget
 
 State = Literal["running", "finished"]
+
+
+RUNS_VARIABLE = "PENJING_RUNS"
+
+
+def runs_folder() -> Path:
+    """Where run folders go that are not named: the folder that PENJING_RUNS names, or ./runs."""
+    return Path(os.environ.get(RUNS_VARIABLE) or "runs")
 
 
 def run_key(domain: str, seed: int, data_sha256: str, recipe: Recipe, budget: Budget) -> dict[str, Any]:

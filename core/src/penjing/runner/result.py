@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penjing.html_table import html_table
 from penjing.runner.folder import RunFolder
 
 
@@ -27,14 +29,36 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         if not self.metrics:
-            return f"<p>penjing run in {self.folder}, not verified yet</p>"
+            return html_table("penjing run", (), [("folder", self.folder), ("state", "not verified yet")])
         name = self.metrics["primary_metric"]
-        rows = "".join(
-            f"<tr><th>{which}</th><td>{self.metrics[which]['metrics'][name]:.4f}</td>"
-            f"<td>{self.metrics[which]['flash_bytes']:,} B</td></tr>"
-            for which in ("reference", "compressed")
-        )
-        return f"<table><tr><th></th><th>{name}</th><th>flash</th></tr>{rows}</table>"
+        models = [
+            *((f"baseline: {entry['name']}", entry) for entry in self.metrics.get("baselines", ())),
+            *((which, self.metrics[which]) for which in ("reference", "compressed")),
+        ]
+        rows = [(which, *_figures(entry, name)) for which, entry in models]
+        notes = [
+            f"{line['limit']}: measured {_number(line['measured'])}, at most {_number(line['value'])}: "
+            f"{'holds' if line['holds'] else 'does NOT hold'}"
+            for line in self.metrics.get("budget", ())
+        ]
+        if self.metrics.get("data", {}).get("synthetic"):
+            notes.append("The data is synthetic.")
+        notes.append(f"report: {self.report}")
+        return html_table(f"{self.metrics['domain']}: {self.folder}", ("", name, "interval", "flash"), rows, notes)
+
+
+def _figures(entry: Mapping[str, Any], name: str) -> tuple[str, str, str]:
+    interval = (entry.get("intervals") or {}).get(name) or {}
+    low, high, value = interval.get("low"), interval.get("high"), entry["metrics"].get(name)
+    return (
+        "" if value is None else f"{value:.4f}",
+        "" if low is None or high is None else f"{low:.4f} to {high:.4f}",
+        f"{entry['flash_bytes']:,} B" if "flash_bytes" in entry else "",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "not" if value is None else f"{value:,.4g}" if abs(value) < 1 else f"{value:,.0f}"
 
 
 def finished_result(folder: RunFolder) -> RunResult:

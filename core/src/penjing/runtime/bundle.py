@@ -9,6 +9,7 @@ from typing import Any
 
 from penjing.bundle.manifest import MODEL_FILE, Manifest
 from penjing.bundle.storage import read_bundle
+from penjing.html_table import html_table
 from penjing.runtime.interpreter import LiteRTModel
 
 
@@ -45,16 +46,16 @@ class LoadedBundle:
         return self.model.predict(x)
 
     def _repr_html_(self) -> str:
-        import html
-
+        lineage = self.manifest.lineage
         rows = [
             ("domain", self.manifest.domain),
+            ("recipe", self.manifest.name),
             ("flash", f"{len(self.model_bytes):,} B"),
             ("labels", ", ".join(self.labels) or "none"),
-            ("data", self.manifest.lineage.data_source),
+            ("data", lineage.data_source + (" (synthetic)" if lineage.synthetic else "")),
+            ("intended use", self.manifest.intended_use or "not stated"),
         ]
-        cells = "".join(f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in rows)
-        return f"<table><caption>penjing bundle</caption>{cells}</table>"
+        return html_table("penjing bundle", (), rows)
 
 
 def load_bundle(folder: str | Path) -> LoadedBundle:

@@ -76,6 +76,7 @@ FRAUD_DETECTION = Domain(
     ),
     recipes={
         "default": f"{_PACKAGE}:recipes/default.toml",
+        "quick": f"{_PACKAGE}:recipes/quick.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
     },
@@ -84,6 +85,7 @@ FRAUD_DETECTION = Domain(
     slices=("amount", "time of day", "card"),
     preprocess=f"{_PACKAGE}.inputs:preprocess",
     predict=f"{_PACKAGE}.predict:predict",
+    predict_example=f"{_PACKAGE}.examples:write_examples",
     predict_options=(
         PredictOption(flag="--alerts", help="how many cards a day can be looked at", kind="integer", default=100),
         PredictOption(flag="--threshold", help="lower probabilities give no alert", kind="number", default=0.0),

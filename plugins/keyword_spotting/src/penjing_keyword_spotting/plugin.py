@@ -63,6 +63,7 @@ KEYWORD_SPOTTING = Domain(
     ),
     recipes={
         "default": f"{_PACKAGE}:recipes/default.toml",
+        "quick": f"{_PACKAGE}:recipes/quick.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
     },
@@ -71,6 +72,7 @@ KEYWORD_SPOTTING = Domain(
     slices=("word", "loudness"),
     preprocess=f"{_PACKAGE}.features:preprocess",
     predict=f"{_PACKAGE}.predict:predict",
+    predict_example=f"{_PACKAGE}.examples:write_examples",
     predict_options=(
         PredictOption(flag="--stream", help="words with their times in a long recording, read block by block"),
         PredictOption(flag="--microphone", help="words as they are said, until Ctrl-C", live=True),

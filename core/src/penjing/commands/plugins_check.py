@@ -1,0 +1,86 @@
+"""`penjing plugins check`: the conformance kit from the command line; pytest is not needed."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penjing.commands.output import print_json
+from penjing.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from penjing.testing.checks import CheckResult
+
+_COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
+@click.command(epilog="Example: penjing plugins check ./penjing-leak-detection")
+@click.argument("plugin", metavar="NAME|PATH")
+@click.option("--recipe", help="The recipe that is run.  [default: the domain's 'quick', or else its default]")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Make the run quicker: reference.epochs=2."
+)
+@click.option("--stage", "stages", multiple=True, help="Only this part of the kit: declaration, data, model, run, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    plugin: str,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    stages: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run the conformance kit on an installed plugin, a source folder or a wheel; say what to do for each failure.
+
+    A domain is run once, from its sample to a bundle. Exit with 1 when a check fails.
+    """
+    from penjing.testing.source_tree import is_path, visible
+
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(visible(Path(plugin))) if is_path(plugin) else plugin
+        results = _run(name, recipe, overrides, set(stages), as_json)
+    failed = [result for result in results if not result.ok]
+    if as_json:
+        print_json({"plugin": plugin, "ok": not failed, "checks": [vars(result) for result in results]})
+    else:
+        skipped = sum(result.outcome == "skipped" for result in results)
+        click.echo(
+            f"{len(results) - len(failed) - skipped} passed, {skipped} skipped, {len(failed)} failed "
+            f"in {sum(result.seconds for result in results):.0f} s"
+        )
+    ctx.exit(1 if failed else 0)
+
+
+def _run(
+    name: str, recipe: str | None, overrides: tuple[str, ...], stages: set[str], as_json: bool
+) -> list[CheckResult]:
+    from penjing.testing.checks import run_check
+    from penjing.testing.conformance import STAGES, checks_for, subjects_of
+
+    for stage in stages - set(STAGES):
+        raise UsageError(f"there is no stage '{stage}'", hint=did_you_mean(stage, STAGES))
+    results = []
+    for subject in subjects_of(name, overrides, recipe):
+        if not as_json:
+            click.secho(str(subject), bold=True)
+        for check in checks_for(subject):
+            if stages and check.stage not in stages:
+                continue
+            result = run_check(check, subject)
+            results.append(result)
+            if not as_json:
+                _show(result)
+    return results
+
+
+def _show(result: Any) -> None:
+    mark = click.style(f"{result.outcome:8}", fg=_COLOURS.get(result.outcome, "red"))
+    click.echo(f"  {mark}{result.check}" + (f": {result.reason}" if result.outcome == "skipped" else ""))
+    if result.outcome == "failed":
+        click.echo(f"          {result.statement}")
+        click.echo("          found: " + "\n                 ".join(result.reason.splitlines()))
+        click.echo(f"          try:   {result.remedy}")

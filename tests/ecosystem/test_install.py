@@ -1,0 +1,140 @@
+"""A wheel from a folder is installed into an environment of its own, named, checked and removed; no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from penjing.commands.installer import refuse_managed_environment
+from penjing.errors import UsageError
+from penjing.scaffold import new_plugin
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of wheels: a plugin that works, one that does not, and something else."""
+    folder = tmp_path_factory.mktemp("shop")
+    sources = folder / "sources"
+    lines = new_plugin("step-lines", kind="observer", directory=sources / "lines")
+    broken = new_plugin("broken-lines", kind="observer", directory=sources / "broken")
+    file = broken.folder / "src/penjing_broken_lines/plugin.py"
+    file.write_text(file.read_text() + "\n\nraise RuntimeError('no such thing')\n")
+    other = sources / "other"
+    (other / "something_else").mkdir(parents=True)
+    (other / "something_else/__init__.py").write_text("")
+    (other / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "something-else"\nversion = "2"\n'
+    )
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", folder]
+    subprocess.run([*map(str, build), str(lines.folder), str(broken.folder), str(other)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory):
+    """`penjing` of a new environment that finds this one's packages, pip among them, and has none of its own."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    venv.create(folder, with_pip=False)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    site = next(folder.glob("lib/python*/site-packages"), folder / "Lib/site-packages")
+    (site / "surroundings.pth").write_text("\n".join(path for path in sys.path if path))
+
+    def penjing(*arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(python), "-m", "penjing.commands", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            input=stdin,
+            check=False,
+            cwd=folder,
+        )
+
+    return penjing
+
+
+def _names(environment) -> list[str]:
+    return [plugin["distribution"] for plugin in json.loads(environment("plugins", "list", "--json").stdout)]
+
+
+def test_a_plugin_is_installed_named_frozen_and_removed(environment, shop: Path) -> None:
+    local = ("--no-index", "--no-deps", "--find-links", shop)
+    unasked = environment("plugins", "install", "penjing-step-lines", *local)
+    assert unasked.returncode == 2 and "--yes" in unasked.stderr
+    assert "it runs with your rights" in unasked.stderr
+    assert "penjing-step-lines" not in _names(environment)
+
+    done = environment("plugins", "install", "penjing-step-lines", *local, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    (installed,) = json.loads(done.stdout)["installed"]
+    assert (installed["distribution"], installed["version"]) == ("penjing-step-lines", "0.1.0")
+    assert installed["origin"] == "a package index (installed by pip)"
+    assert installed["contributes"] == {"observers": ["penjing_after_step", "penjing_run_finished"]}
+
+    again = environment("plugins", "install", "penjing-step-lines", *local, "--yes")
+    assert again.returncode == 0 and "penjing-step-lines 0.1.0, from a package index" in again.stdout
+
+    assert "penjing-step-lines==0.1.0" in environment("plugins", "freeze").stdout.splitlines()
+    frozen = json.loads(environment("plugins", "freeze", "--json").stdout)
+    assert {
+        "distribution": "penjing-step-lines",
+        "version": "0.1.0",
+        "requirement": "penjing-step-lines==0.1.0",
+    } in frozen
+
+    assert environment("plugins", "uninstall", "step-lines").returncode == 2
+    removed = environment("plugins", "uninstall", "step-lines", "--yes")
+    assert removed.returncode == 0 and "removed penjing-step-lines 0.1.0" in removed.stdout
+    assert "penjing-step-lines" not in _names(environment)
+
+
+def test_a_file_is_named_as_the_source(environment, shop: Path) -> None:
+    (wheel,) = shop.glob("penjing_step_lines-*.whl")
+    done = environment("plugins", "install", wheel, "--no-index", "--no-deps", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"penjing-step-lines 0.1.0, from {wheel.as_uri()}" in done.stdout
+    assert f"  from: {wheel.as_uri()}" in environment("plugins", "info", "step-lines").stdout
+    assert f"penjing-step-lines @ {wheel.as_uri()}" in environment("plugins", "freeze").stdout.splitlines()
+    environment("plugins", "uninstall", "penjing-step-lines", "--yes")
+
+
+def test_a_plugin_that_does_not_work_is_said_to_be_broken(environment, shop: Path) -> None:
+    done = environment(
+        "plugins", "install", "penjing-broken-lines", "--no-index", "--no-deps", "--find-links", shop, "--yes"
+    )
+    assert done.returncode == 1
+    assert "failed check_plugin_works_in_the_host: stage import: RuntimeError: no such thing" in done.stdout
+    assert environment("plugins", "uninstall", "penjing-broken-lines", "--yes").returncode == 0
+
+
+def test_what_is_no_plugin_is_said_to_be_none_and_not_removed(environment, shop: Path) -> None:
+    done = environment("plugins", "install", "something-else", "--no-index", "--find-links", shop, "--yes")
+    assert done.returncode == 2 and "is no plugin of penjing" in done.stderr
+    for name in ("something-else", "penjing", "numpy"):
+        refused = environment("plugins", "uninstall", name, "--yes")
+        assert refused.returncode == 2 and f"there is no plugin '{name}' to remove" in refused.stderr
+
+
+def test_what_cannot_be_found_is_told_in_pips_words(environment, shop: Path) -> None:
+    done = environment("plugins", "install", "penjing-nowhere", "--no-index", "--find-links", shop, "--yes", "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert "pip could not install" in error["what"] and "penjing-nowhere" in error["why"]
+    option = environment("plugins", "install", "--yes", "--", "--pre")
+    assert option.returncode == 2 and "'--pre' is no plugin" in option.stderr
+
+
+def test_the_operating_systems_python_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_managed_environment()  # this one is not
+    (tmp_path / "EXTERNALLY-MANAGED").write_text("[externally-managed]\n")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    with pytest.raises(UsageError, match="belongs to the operating system") as error:
+        refuse_managed_environment()
+    assert "python3 -m venv .venv" in str(error.value.hint)
