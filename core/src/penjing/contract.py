@@ -82,6 +82,9 @@ class Splits:
     """What was skipped, repaired or assumed while reading, counted, one sentence each."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Whatever the domain's own augmentation and system metrics need (background noise, adjacency)."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """More files for the bundle, by plain name, where JSON values are too clumsy (a list of titles); on the device they
+    are `LoadedBundle.files`."""
 
 
 # ------------------------------------------------------------------------------------------------------- domain
@@ -189,7 +192,8 @@ class Domain:
     """`f(ModelRequest) -> keras.Model`: a bigger model with the same inputs and outputs."""
     baselines: tuple[str, ...] = ()
     """Simple things to beat, each `f(Splits, seed) -> FittedBaseline`, which reads the training part only. The best of
-    them stands beside the model in the table, all of them in the report."""
+    them stands beside the model in the table, all of them in the report. One that raises `MissingExtraError` is left
+    out, and the run says so."""
     augment: str | None = None
     """`f(train: Split, splits: Splits, *, epoch: int, seed: int, options: Mapping) -> (x, y)`: one epoch of augmented
     inputs in any order. Equal arguments give equal arrays: a resumed run depends on it. `options` is the recipe's
