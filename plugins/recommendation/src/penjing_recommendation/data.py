@@ -125,7 +125,12 @@ def splits_of(
         input_meaning=f"numbers of the last {length} items, the newest last, 0 before the first",
         output_meaning="scores and numbers of the items that come next, the best first",
         notes=(*interactions.notes, *parts.notes, *_unseen(interactions, number, parts, catalogue)),
-        extra={"sequences": sequences, "counts": catalogue.counts, "protocol": options["protocol"], "list": list_length(len(catalogue), validation, test)},
+        extra={
+            "sequences": sequences,
+            "counts": catalogue.counts,
+            "protocol": options["protocol"],
+            "list": list_length(len(catalogue), validation, test),
+        },
         files={FILE: catalogue.to_csv()},
     )
 

@@ -33,8 +33,8 @@ class RecencyPooling(keras.layers.Layer):
         # Half-lives of about 1, 6, 35, ... items to begin with.
         half_lives = 1.0 * 6.0 ** np.arange(self.pools)
         start = -np.log(2.0) * age[None, :] / half_lives[:, None]
-        self.log_step = self.add_weight(
-            name="log_step_by_age",
+        self.recency_bias = self.add_weight(
+            name="recency_bias",
             shape=(self.pools, length),
             initializer=keras.initializers.Constant(start.astype(np.float32)),
         )
@@ -42,7 +42,7 @@ class RecencyPooling(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         history, embedded = inputs
         there = ops.cast(ops.minimum(history, 1), "float32")
-        weights = ops.exp(self.log_step)[None] * there[:, None, :]
+        weights = ops.exp(self.recency_bias)[None] * there[:, None, :]
         scale = ops.sqrt(ops.sum(ops.square(weights), axis=-1, keepdims=True) + 1e-6)
         pooled = ops.matmul(weights / scale, embedded)
         return ops.reshape(pooled, (-1, self.pools * embedded.shape[-1]))

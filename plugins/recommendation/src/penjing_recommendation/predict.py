@@ -32,8 +32,12 @@ def predict(request: PredictRequest) -> Iterator[dict[str, Any]]:
     reasons = _integer(request.options.get("reasons"), 3, "--reasons", 0)
     catalogue = catalogue_of_bundle(request.bundle)
     names = given_history(request.options.get("history"), request.inputs)
+    unknown = [name for name in names if name not in catalogue.numbers]
     for answer in recommend(request.bundle, catalogue, names, wanted, reasons):
-        yield vars(answer)
+        row = vars(answer)
+        if unknown and len(unknown) < len(names):
+            row = {**row, "note": f"{len(unknown)} of {len(names)} of the history unknown: {', '.join(unknown[:5])}"}
+        yield row
 
 
 @dataclass(frozen=True, kw_only=True)
