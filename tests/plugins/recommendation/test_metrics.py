@@ -35,7 +35,8 @@ RANX = """
 import json, sys
 import ranx
 given = json.load(sys.stdin)
-print(json.dumps(ranx.evaluate(ranx.Qrels(given["right"]), ranx.Run(given["run"]), ["ndcg@10", "hit_rate@10", "mrr@100"])))
+qrels, run = ranx.Qrels(given["right"]), ranx.Run(given["run"])
+print(json.dumps(ranx.evaluate(qrels, run, ["ndcg@10", "hit_rate@10", "mrr@100"])))
 """
 
 

@@ -55,7 +55,8 @@ def test_the_last_is_the_tests_the_one_before_the_validations() -> None:
     assert names(splits, splits.validation.y[1])[:5] == [named[4], *named[:4]]
     assert names(splits, splits.test.y[1])[:6] == [named[5], *named[:5]]
     assert names(splits, splits.test.x[1]) == named[1:5]  # the newest four
-    trained = {tuple(names(splits, x)) + tuple(names(splits, y[:1])) for x, y in zip(splits.train.x, splits.train.y)}
+    both = np.concatenate([splits.train.x, splits.train.y[:, :1]], axis=1)
+    trained = {tuple(names(splits, row)) for row in both}
     assert ("", "item 5", "item 8", "item 6", "item 7") in trained
     assert ("item 8", "item 6", "item 7", "item 9") not in {row[-4:] for row in trained}
     assert len(splits.train) == 28 + 4

@@ -132,7 +132,7 @@ def test_mixed_time_zones_are_refused(tmp_path: Path) -> None:
 def test_an_empty_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text(content)
-    with pytest.raises(DataError, match="empty|no rows"):
+    with pytest.raises(DataError, match=r"empty|no rows"):
         read_interactions(path, {})
 
 
