@@ -171,22 +171,23 @@ def _evaluated(
 ) -> Split:
     first = interactions.starts[interactions.user[rows]]
     before = rows - first
-    seen = windows_of(number, first, rows, max(1, int(before.max())), newest_last=False, empty=-1)
-    seen[seen == 0] = -1  # not in the catalogue: nothing to leave out
-    target = number[rows]
-    # Items that training has not seen are no part of a history.
+    # Row by row: the longest history may be long, and copies of all would be large.
+    y = np.full((len(rows), 1 + max(1, int(before.max()))), -1, np.int32)
     x = np.zeros((len(rows), length), np.int32)
-    for index, history in enumerate(seen):
-        known = history[history > 0][-length:]
+    for index, (begin, row) in enumerate(zip(first, rows, strict=True)):
+        taken = number[begin:row]
+        known = taken[taken > 0]  # what training has not seen is no part of a history
+        y[index, 1 : 1 + len(known)] = known
         if len(known):
-            x[index, -len(known) :] = known
+            x[index, -min(length, len(known)) :] = known[-length:]
+    target = y[:, 0] = number[rows]
     share = target / len(catalogue)
     popularity = np.select(
         [target == 0, share <= HEAD, share <= 1 - TAIL], ["unseen in training", "head", "middle"], "tail"
     )
     return Split(
         x=x,
-        y=np.concatenate([target[:, None], seen], axis=1),
+        y=y,
         ids=[f"{name} {row}" for row in rows],
         groups=interactions.user[rows].astype(str) if name == "test" and len(set(first.tolist())) < len(rows) else None,
         slices={

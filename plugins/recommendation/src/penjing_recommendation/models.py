@@ -37,10 +37,12 @@ TABLES = ("tied", "untied", "quotient-remainder")
 
 
 def build_model(request: ModelRequest) -> keras.Model:
-    """Of the class of averaged two-tower and first-order sequence models (Rendle et al. 2010, "Factorizing
-    personalized Markov chains"; He and McAuley 2016, "Fossil"): pools of the history's item embeddings with learned weights by age,
-    a linear map to a query, and its product with each item's embedding. A constant in the query is what an empty
-    history gives. No user table: a new user needs a history only.
+    """Pools of the history's item embeddings with learned weights by age, a linear map of them to a query, and the
+    query's product with each item's embedding. A constant in the query is what an empty history gives. No user table:
+    a new user needs a history only.
+
+    Of the class of averaged two-tower and first-order sequence models: Rendle et al. 2010, "Factorizing personalized
+    Markov chains"; He and McAuley 2016, "Fossil".
 
     Returns:
         Inputs int32 (length,): item numbers, the newest last. Outputs float32 (2, list): see `BestItems`.
