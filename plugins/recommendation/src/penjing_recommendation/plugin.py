@@ -77,6 +77,7 @@ RECOMMENDATION = Domain(
         "default": f"{_PACKAGE}:recipes/default.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
+        "quotient-remainder": f"{_PACKAGE}:recipes/quotient-remainder.toml",
     },
     budget={"drop": "0.002"},
     split_by="time",
