@@ -334,9 +334,10 @@ def test_a_table_of_embeddings_becomes_small_too(mode: str) -> None:
     x = np.random.default_rng(0).integers(0, 500, (30, 7))
     content = written(model, x, mode=mode, layers={"head": "float"} if "weight" in mode else {})
     (table,) = [t for t in FileGraph.from_bytes(content).constants() if t.shape == (500, 16)]
-    assert table.dtype == ("int16" if mode == "int16x8" else "int8")
+    assert table.dtype == {"int16x8": "int16", "weight-only-int4": "int4"}.get(mode, "int8")
     for kernels in KERNELS:
-        assert np.abs(LiteRTModel(content, kernels=kernels).predict(x) - model.predict(x, verbose=0)).max() < 0.005
+        error = np.abs(LiteRTModel(content, kernels=kernels).predict(x) - model.predict(x, verbose=0)).max()
+        assert error < (0.02 if mode == "weight-only-int4" else 0.005)
 
 
 def test_a_network_whose_activations_are_all_zero_is_written() -> None:

@@ -184,7 +184,7 @@ def test_a_plugin_for_another_contract_version_gets_a_precise_message(site, doma
         (
             "leaks",
             {"recipes={}": "recipes={}, predict_options=(PredictOption(flag='stream', help=''),)"},
-            "has the predict option 'stream', which must look like '--top-words'",
+            "has the predict option 'stream', which must look like '--top-words' or '-k'",
         ),
         (
             "leaks",

@@ -94,6 +94,9 @@ class Splits:
     """What this data's targets are, where a domain takes several kinds; None where they are the domain's."""
     slices: tuple[str, ...] = ()
     """Slice columns for the audit beside the domain's own, where the data brings them."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """More files for the bundle, by plain name, where JSON values are too clumsy (a list of titles); on the device they
+    are `LoadedBundle.files`."""
 
 
 # ------------------------------------------------------------------------------------------------------- domain
@@ -206,7 +209,7 @@ class Domain:
     baselines: tuple[str, ...] = ()
     """Simple things to beat, each `f(Splits, seed) -> FittedBaseline`, which reads the training part only. The best of
     them stands beside the model in the table, all of them in the report; the first is the simplest, which a model must
-    beat."""
+    beat. One that raises `MissingExtraError` is left out, and the run says so."""
     augment: str | None = None
     """`f(train: Split, splits: Splits, *, epoch: int, seed: int, options: Mapping) -> (x, y)`: one epoch of augmented
     inputs in any order. Equal arguments give equal arrays: a resumed run depends on it. `options` is the recipe's

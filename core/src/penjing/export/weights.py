@@ -17,6 +17,15 @@ from ai_edge_litert import schema_py_generated as schema
 from penjing.export.composition import operator_names
 from penjing.export.file_layers import KERNEL_OPERATORS
 from penjing.export.packing import add_buffer, constant, quantized_weights, store
+from penjing.export.row_tables import (
+    RowTable,
+    add_row_table,
+    has_row_scales,
+    is_bare_product,
+    is_plain_gather,
+    look_up,
+    scaled_product,
+)
 
 Bits = Literal[32, 16, 8, 4]
 
@@ -46,19 +55,26 @@ def write_small_weights(model: Any, graph: Any, bits: Sequence[Bits], *, dequant
     """
     names = operator_names(model, graph)
     done: dict[tuple[int, int], int] = {}
+    tables = _row_tables(model, graph, names, bits)
     operators: list[Any] = []
     for operator, name, width in zip(list(graph.operators), names, bits, strict=True):
         position = 0 if name == "GATHER" else 1
         weights = graph.tensors[operator.inputs[position]] if len(operator.inputs) > position else None
         if width == 32 or weights is None or not _is_float_constant(model, weights):
             operators.append(operator)
+        elif (key := (int(operator.inputs[position]), width)) in tables and name == "GATHER":
+            operators += look_up(model, graph, operator, tables[key])
+        elif key in tables and name == "FULLY_CONNECTED" and is_bare_product(operator):
+            if dequantize and key not in done:
+                done[key] = _dequantized(model, graph, tables[key].integers, weights, operators)
+            integers = done[key] if dequantize else tables[key].integers
+            operators += scaled_product(model, graph, operator, integers, tables[key])
         elif name == "GATHER" and width < 16:
             _gather(model, graph, operator, weights, operators)
         else:
             if name in KERNEL_OPERATORS or name == "GATHER":
                 axis = KERNEL_OPERATORS.get(name, 0)
                 explicit = dequantize or width == 16
-                key = int(operator.inputs[position]), width
                 size = int(np.prod(weights.shape))
                 if key not in done and pays_off(size, int(weights.shape[axis]), width, dequantize=explicit):
                     done[key] = _small(model, graph, weights, width, axis)
@@ -68,6 +84,21 @@ def write_small_weights(model: Any, graph: Any, bits: Sequence[Bits], *, dequant
                 operator.inputs[position] = done.get(key, key[0])
             operators.append(operator)
     graph.operators = operators
+
+
+def _row_tables(model: Any, graph: Any, names: Sequence[str], bits: Sequence[Bits]) -> dict[tuple[int, int], RowTable]:
+    """The tables whose rows get scales of their own, by tensor and bits; written where it pays."""
+    tables: dict[tuple[int, int], RowTable] = {}
+    for operator, name, width in zip(graph.operators, names, bits, strict=True):
+        if name != "GATHER" or width > 8 or not is_plain_gather(graph, operator):
+            continue
+        number = int(operator.inputs[0])
+        table = graph.tensors[number]
+        if (number, width) in tables or not _is_float_constant(model, table) or not has_row_scales(table):
+            continue
+        if pays_off(int(np.prod(table.shape)), int(table.shape[0]), width, dequantize=True):
+            tables[number, width] = add_row_table(model, graph, table, width)
+    return tables
 
 
 def _gather(model: Any, graph: Any, operator: Any, table: Any, operators: list[Any]) -> None:

@@ -30,7 +30,7 @@ RESERVED_DOMAIN_NAMES = frozenset(
 )
 """The command line's own verbs, and 'model', which names a run without a domain."""
 
-OPTION_FLAG = re.compile(r"--[a-z][a-z0-9]*(-[a-z0-9]+)*")
+OPTION_FLAG = re.compile(r"--[a-z][a-z0-9]*(-[a-z0-9]+)*|-[a-z]")
 RESERVED_FLAGS = frozenset({"--bundle", "--help", "--inputs", "--json"})
 """What every `predict` command has already."""
 
@@ -114,7 +114,7 @@ def _predict_options(domain: contract.Domain) -> str | None:
         if not isinstance(option, contract.PredictOption):
             return f"has {option!r} among its predict_options, which must be PredictOption objects"
         if not OPTION_FLAG.fullmatch(str(option.flag)):
-            return f"has the predict option {option.flag!r}, which must look like '--top-words'"
+            return f"has the predict option {option.flag!r}, which must look like '--top-words' or '-k'"
         if option.flag in seen:
             return f"has the predict option '{option.flag}', which is taken"
         if option.kind not in OPTION_KINDS:

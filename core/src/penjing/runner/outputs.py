@@ -122,7 +122,7 @@ def write_run_bundle(
         "intended_use": job.intended_use,
         "data_license": job.data_license,
     }
-    write_bundle(folder.bundle, result.content, fields)
+    write_bundle(folder.bundle, result.content, fields, splits.files)
 
 
 def report_input(

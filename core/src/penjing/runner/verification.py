@@ -13,6 +13,7 @@ from penjing.compression import pipeline
 from penjing.compression.model_tree import count_parameters
 from penjing.compression.workbench import predict
 from penjing.contract import Evaluation, Metric
+from penjing.errors import MissingExtraError
 from penjing.measure.file_graph import FileGraph
 from penjing.measure.latency import measure_latency
 from penjing.measure.macs import count_macs
@@ -70,7 +71,11 @@ def verify_result(
     compressed_scores = score(predict=predicts["compressed"], **common)
     baselines: dict[str, Scores] = {}
     for fit in job.baselines:
-        fitted = fit()
+        try:
+            fitted = fit()
+        except MissingExtraError as error:
+            reporter.line(f"a baseline is left out: {error.what}; {error.hint}")
+            continue
         predicts[fitted.name] = fitted.predict
         baselines[fitted.name] = score(predict=fitted.predict, **common)
     difference = differences(job.metrics, job.metric_functions, test, reference_scores, compressed_scores, seed=seed)

@@ -17,6 +17,8 @@ from penjing.runtime.interpreter import Kernels, LiteRTModel, TensorInfo, dequan
 
 LITERT: Mapping[str, Kernels] = {"LiteRT reference": "reference", "XNNPACK": "xnnpack"}
 DECIDING_TASKS = ("classification", "binary", "ordinal", "multilabel", "ranking")
+DECIDING_ITEMS = 10
+"""Of a list of the best items so many are decisions: each place of the list is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,8 @@ def check_conformance(
             outputs["TFLM"] = dequantize(answered, info).reshape(-1, *info.shape[1:])
     except MissingExtraError as error:
         missing["TFLM"] = f"{error.what}; {error.hint}"
-    step = _step(info, outputs[first])
+    scores = outputs[first][:, 0] if _are_lists(outputs[first], task) else outputs[first]
+    step = _step(info, scores)
     pairs = tuple(_agreement(one, other, outputs, step, task, threshold) for one, other in combinations(outputs, 2))
     return Conformance(pairs=pairs, missing=missing, step=step)
 
@@ -118,17 +121,26 @@ def _agreement(
 ) -> Agreement:
     n = min(len(outputs[first]), len(outputs[second]))
     a, b = outputs[first][:n], outputs[second][:n]
+    # Numbers of items have no distance: of a list only the scores are compared.
+    scores = (a[:, 0], b[:, 0]) if _are_lists(a, task) else (a, b)
     return Agreement(
         runtimes=(first, second),
         n=n,
         equal_decisions=_equal_decisions(a, b, task, threshold) if task in DECIDING_TASKS and n else None,
-        largest_steps=round(float(np.max(np.abs(a - b))) / step, 3) if a.size else 0.0,
+        largest_steps=round(float(np.max(np.abs(scores[0] - scores[1]))) / step, 3) if a.size else 0.0,
     )
+
+
+def _are_lists(outputs: np.ndarray, task: Task) -> bool:
+    """Whether outputs are lists of the best, (n, 2, items): falling scores, and the numbers of their items."""
+    return task == "ranking" and outputs.ndim == 3
 
 
 def _equal_decisions(a: np.ndarray, b: np.ndarray, task: Task, threshold: float) -> float:
     if task == "multilabel":
         return float(np.mean(((a > threshold) == (b > threshold)).reshape(len(a), -1).all(axis=1)))
+    if _are_lists(a, task):
+        return float(np.mean(a[:, 1, :DECIDING_ITEMS] == b[:, 1, :DECIDING_ITEMS]))
     return float(np.mean(decisions(a, threshold) == decisions(b, threshold)))
 
 

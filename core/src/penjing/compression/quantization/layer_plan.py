@@ -54,12 +54,13 @@ def plan_layers(model: keras.Model, settings: QuantizeSettings) -> dict[str, Lay
     for path, layer in walk_layers(model):
         pattern = next((pattern for pattern in settings.layers if matches(path, [pattern])), None)
         precision = settings.layers[pattern] if pattern is not None else _USUAL[settings.mode]
-        if pattern is not None and precision == "int4" and layer.weights and not isinstance(layer, ROUNDED_LAYERS):
+        takes_int4 = isinstance(layer, (*ROUNDED_LAYERS, keras.layers.Embedding))
+        if pattern is not None and precision == "int4" and layer.weights and not takes_int4:
             if "*" not in pattern:
                 raise ModelError(
                     f"a layer of kind {type(layer).__name__} cannot have weights of 4 bits",
                     where=f"layer '{path}', setting 'layers'",
-                    why="only operators of Dense, Conv and DepthwiseConv layers take them",
+                    why="only operators of Dense, Conv, DepthwiseConv and Embedding layers take them",
                     hint="give it 'int8' or 'float'",
                 )
             precision = "int8"
