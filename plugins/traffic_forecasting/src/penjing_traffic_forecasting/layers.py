@@ -1,0 +1,43 @@
+"""Layers of this domain's networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="penjing_traffic_forecasting")
+class NeighbourMean(keras.layers.Layer):
+    """Weighted mean of each sensor's nearest neighbours: one step of a graph convolution, kept sparse.
+
+    A dense matrix of N sensors takes N^2 bytes of a file, this takes 5 N k.
+
+    Args:
+        neighbours: Numbers of each sensor's neighbours, shape (sensors, k).
+        weights: Their weights, shape (sensors, k).
+    """
+
+    def __init__(self, neighbours: Any, weights: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.neighbours = np.asarray(neighbours, np.int32)
+        self.neighbour_weights = np.asarray(weights, np.float32)
+
+    def call(self, x: Any) -> Any:
+        """(n, sensors, channels) -> (n, sensors, channels)."""
+        sensors, count = self.neighbours.shape
+        taken = ops.take(x, self.neighbours.reshape(-1), axis=1)
+        taken = ops.reshape(taken, (-1, sensors, count, x.shape[2]))
+        return ops.sum(taken * self.neighbour_weights[None, :, :, None], axis=2)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "neighbours": self.neighbours.tolist(),
+            "weights": self.neighbour_weights.tolist(),
+        }
