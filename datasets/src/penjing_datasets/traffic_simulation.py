@@ -1,9 +1,9 @@
 """The built-in sample of traffic forecasting: speeds on simulated roads, with queues that travel upstream.
 
 A cell transmission model (Daganzo 1994, "The cell transmission model: a dynamic representation of highway traffic
-consistent with the hydrodynamic theory"; 1995, part II, for merges). A road is a row of cells; in a step, what flows from a
-cell to the next is the least of what the one can send and the other can take, so a queue begins at a bottleneck and grows
-against the direction of travel. Roads come in pairs: a main road, and a feeder that merges into its middle.
+consistent with the hydrodynamic theory"; 1995, part II, for merges). A road is a row of cells; in a step, what flows
+from a cell to the next is the least of what the one can send and the other can take, so a queue begins at a bottleneck
+and grows against the direction of travel. Roads come in pairs: a main road, and a feeder that merges into its middle.
 
 Demand has a morning and an evening peak on working days and one flat hump on week-ends, and differs from day to day.
 Incidents take part of a cell's capacity for a while. Detectors fail: some go silent and report 0, some get stuck.
@@ -79,7 +79,9 @@ def simulate_traffic(*, sensors: int = 48, days: int = 28, seed: int = 0) -> Sim
     density, flow, incidents = _simulated(generator, days, roads, cells)
     with np.errstate(invalid="ignore", divide="ignore"):
         kmh = np.where(density > 1e-6, np.minimum(flow / density, _FREE_SPEED), _FREE_SPEED)
-    truth = kmh[:, :, :, _CELLS_A_SENSOR // 2 :: _CELLS_A_SENSOR].reshape(-1, roads * places)[:, :sensors] / _KM_PER_MILE
+    truth = (
+        kmh[:, :, :, _CELLS_A_SENSOR // 2 :: _CELLS_A_SENSOR].reshape(-1, roads * places)[:, :sensors] / _KM_PER_MILE
+    )
     # No two places are driven at the same speed on an empty road.
     truth = truth * generator.normal(1.0, 0.05, sensors).clip(0.85, 1.1)
     noise = generator.normal(0, 1.3, truth.shape) * np.sqrt(1 + 3 * (truth < 40))
@@ -178,9 +180,7 @@ def _capacity(generator: np.random.Generator, roads: int, cells: int) -> np.ndar
     return made
 
 
-def _demand(
-    generator: np.random.Generator, days: int, roads: int, hours: np.ndarray, ticks_a_step: int
-) -> np.ndarray:
+def _demand(generator: np.random.Generator, days: int, roads: int, hours: np.ndarray, ticks_a_step: int) -> np.ndarray:
     """Vehicles an hour that want to enter each road, float64 of shape (ticks, days, roads)."""
     day = np.arange(days)
     weekend = (day % 7 >= 5)[None, :, None]

@@ -48,9 +48,11 @@ def _rows(path: Path) -> list[list[str]]:
 def _matrix(rows: list[list[str]], file: str, sensors: Sequence[str]) -> np.ndarray:
     count = len(sensors)
     first = 1
-    if len(rows) == count + 1:  # a header, or a header and names in front
+    # Names around a matrix are those of the sensors; else a matrix of one sensor more would be cut in silence.
+    names = [_name(cell) for cell in rows[0]]
+    if names[-count:] == list(sensors) and len(names) in (count, count + 1):
         rows, first = rows[1:], 2
-    if len(rows) == count and all(len(cells) == count + 1 for cells in rows):
+    if [_name(cells[0]) for cells in rows] == list(sensors):
         rows = [cells[1:] for cells in rows]
     if len(rows) != count:
         raise DataError(
@@ -122,7 +124,7 @@ def distances_to_adjacency(
         raise DataError(
             "no row is of two sensors of the table",
             where=file,
-            why=f"the table's sensors are {', '.join(sensors[:3])}, ...; row 1 is {', '.join(rows[1]) if rows[1:] else 'missing'}",
+            why=f"the table has {', '.join(sensors[:3])}, the file {', '.join(rows[1] if rows[1:] else [])}",
         )
     length = np.array(lengths)
     spread = float(length.std())
@@ -131,7 +133,7 @@ def distances_to_adjacency(
     for (start, end), value in zip(pairs, weight, strict=True):
         if value >= threshold and start != end:
             made[start, end] = value
-    said = f"{file}: {len(pairs):,} distances between sensors became weights, exp(-(d / {spread:.4g})^2), 0 below {threshold:g}"
+    said = f"{file}: {len(pairs):,} distances became weights, exp(-(d / {spread:.4g})^2), 0 below {threshold:g}"
     if unknown:
         said += f"; {unknown:,} rows are of sensors that are not in the table and were left out"
     return made, said

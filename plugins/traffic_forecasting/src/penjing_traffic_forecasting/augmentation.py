@@ -13,8 +13,8 @@ from penjing_traffic_forecasting import DOMAIN
 from penjing_traffic_forecasting.data import Training, targets, window_values
 
 DEFAULTS: dict[str, Any] = {"silent_sensors": 0.02, "late_sensors": 0.02}
-"""Options of the `[augment]` table: the share of sensors that say nothing during a window, and of those whose last values
-are missing."""
+"""Options of the `[augment]` table: the share of sensors that say nothing during a window, and of those whose last
+values are missing."""
 RANGES = {"silent_sensors": (0, 0.9), "late_sensors": (0, 0.9)}
 
 

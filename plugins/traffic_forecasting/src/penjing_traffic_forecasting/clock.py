@@ -105,7 +105,8 @@ def on_grid(rows: Rows, *, step_seconds: int = 0) -> tuple[Any, int, int, list[s
         step_seconds: The distance; 0 takes the most frequent one.
 
     Returns:
-        Values (float32 of shape (steps, sensors)), the first step in seconds since 1970, the distance in seconds, notes.
+        Values (float32 of shape (steps, sensors)), the first step in seconds since 1970, the distance in seconds,
+        notes.
 
     Raises:
         DataError: There are too few times, the distance does not divide a day, or the times are far too sparse.

@@ -19,7 +19,7 @@ import numpy as np
 from penjing.errors import DataError
 from penjing_traffic_forecasting.clock import Clock, read_time
 from penjing_traffic_forecasting.columns import TIME_NAMES, Layout, layout_of
-from penjing_traffic_forecasting.series import RowStore, Rows
+from penjing_traffic_forecasting.series import Rows, RowStore
 
 PIECE = 4_096
 """Rows that are turned into numbers at once."""
@@ -117,7 +117,9 @@ def _header(preview: list[list[str]]) -> tuple[list[str] | None, str]:
         return None, "the file has no header: sensors are named by their column"
     # Numbers may be names too: whole, all different, and nothing like the values below them, or simply counted up.
     names = [_number(cell) for cell in first]
-    whole = all(name is not None and name == int(name) and "." not in cell for name, cell in zip(names, first))
+    whole = all(
+        name is not None and name == int(name) and "." not in cell for name, cell in zip(names, first, strict=True)
+    )
     if whole and len(set(names)) == len(names):
         below = [value for cells in body for value in map(_number, cells) if value is not None]
         counted = [int(name or 0) for name in names] in (list(range(len(names))), list(range(1, len(names) + 1)))

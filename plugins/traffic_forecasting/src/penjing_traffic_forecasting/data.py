@@ -150,9 +150,7 @@ def splits_of_series(series: SensorSeries, options: Mapping[str, Any]) -> Splits
 
     def part(name: str) -> Split:
         rows = chosen[name]
-        windows = Windows(
-            values=series.values, ends=rows, seconds=series.seconds(rows), sensors=series.sensors
-        )
+        windows = Windows(values=series.values, ends=rows, seconds=series.seconds(rows), sensors=series.sensors)
         if name == "train":
             x = training.training_inputs(window_values(series, rows, history), rows)
         else:
@@ -176,9 +174,9 @@ def splits_of_series(series: SensorSeries, options: Mapping[str, Any]) -> Splits
         synthetic=series.synthetic,
         labels=tuple(f"{series.step_seconds * (step + 1) / 60:g} min" for step in range(horizon)),
         preprocessing=inputs.to_json(),
-        input_meaning=f"of each sensor: its last {history} values, the share of them that is known, its time-of-day mean "
-        f"now and {len(inputs.anchors)} times ahead, in standard deviations; the hour as {HARMONICS} harmonics of the day",
-        output_meaning=f"of each sensor: mean, 10 %, 50 % and 90 % quantile of the {series.quantity} at {horizon} steps",
+        input_meaning=f"of each sensor: its last {history} values, the share of them that is known, its time-of-day "
+        f"mean now and {len(inputs.anchors)} times ahead, in standard deviations; the hour as {HARMONICS} harmonics",
+        output_meaning=f"of each sensor: mean, 10, 50 and 90 % quantile of the {series.quantity} at {horizon} steps",
         notes=(*series.notes, *notes),
         extra={"traffic": training},
     )

@@ -51,6 +51,8 @@ def fit_inputs(
         free_flow=tuple(map(float, _free_flow(block, mean))),
         spread=_spread(series, steps, horizon),
         profile_spread=_quantiles(block - profile.at(series.seconds(rows))),
+        zero_is_missing=series.zero_is_missing,
+        largest=series.largest,
         stuck_after=_stuck_after(series.values, steps, history),
     )
     return inputs, sums

@@ -1,9 +1,9 @@
 """From a window of values to what the network takes, and back to forecasts that know what they rest on. Numpy only:
 this runs on the device.
 
-A sensor's inputs are its last values, the share of them that are known, its time-of-day mean now and at some steps ahead,
-all in standard deviations of the training part; and the hour as a few harmonics of the day, which are the same for every
-sensor.
+A sensor's inputs are its last values, the share of them that are known, its time-of-day mean now and at some steps
+ahead, all in standard deviations of the training part; and the hour as a few harmonics of the day, which are the same
+for every sensor.
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ class Inputs:
     """By step ahead: 10th and 90th percentile of how far values were from the last known one in the training part."""
     profile_spread: tuple[float, float]
     """Likewise how far they were from the time-of-day mean."""
+    zero_is_missing: bool
+    largest: float
+    """How values are to be read, as the training data was."""
     stuck_after: int
     """So many equal values in a row, other than zero, were hardly ever measured: the detector is stuck."""
 
@@ -87,9 +90,7 @@ class Inputs:
             made[part] = self.of_values(values, windows.seconds[part])
         return made
 
-    def of_values(
-        self, values: np.ndarray, seconds: np.ndarray, profile: DailyProfile | None = None
-    ) -> np.ndarray:
+    def of_values(self, values: np.ndarray, seconds: np.ndarray, profile: DailyProfile | None = None) -> np.ndarray:
         """Inputs of windows whose values are given.
 
         Args:
@@ -135,6 +136,8 @@ class Inputs:
             "free_flow": [round(value, 3) for value in self.free_flow],
             "spread": [[round(low, 4), round(high, 4)] for low, high in self.spread],
             "profile_spread": [round(value, 4) for value in self.profile_spread],
+            "zero_is_missing": self.zero_is_missing,
+            "largest": self.largest,
             "stuck_after": self.stuck_after,
         }
 

@@ -16,8 +16,8 @@ def forecast_loss(targets: Any, outputs: Any) -> Any:
     """Loss of each window, shape (n,).
 
     The mean is trained on squared errors, since the root mean squared error asks for it, the quantiles on the pinball
-    loss (Koenker and Bassett 1978). Both are in units of the spread of the batch's targets, so that neither the unit nor
-    their weights matter.
+    loss (Koenker and Bassett 1978). Both are in units of the spread of the batch's targets, so that neither the unit
+    nor their weights matter.
 
     Args:
         targets: (n, sensors, steps); below 0 where nobody knows.
@@ -32,6 +32,7 @@ def forecast_loss(targets: Any, outputs: Any) -> Any:
     pinball = ops.maximum(levels * error[:, :, 1:], (levels - 1) * error[:, :, 1:])
     squared = ops.square(error[:, :, MEAN])
     each = (squared + PINBALL_WEIGHT * ops.mean(pinball, axis=2)) * known
-    # Divided by the batch's mean of known targets, so that a window with few of them does not weigh as much as a full one.
+    # Divided by the batch's mean of known targets, so that a window with few of them does not weigh as much as a full
+    # one.
     share = count / ops.cast(ops.shape(targets)[0], "float32")
     return ops.sum(each, axis=(1, 2)) / share

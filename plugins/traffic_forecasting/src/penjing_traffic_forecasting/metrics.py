@@ -1,8 +1,8 @@
 """Metrics over known targets. AT a step ahead and UP TO it are two figures: of that step alone, and of all steps up to
 it together, as T-GCN and others publish it.
 
-Targets are of shape (n, sensors, steps), below 0 where nobody knows; outputs (n, sensors, 4, steps) as in `forecasts`. The
-sums of every window are taken once, so that the bootstrap draws windows without looking at values again.
+Targets are of shape (n, sensors, steps), below 0 where nobody knows; outputs (n, sensors, 4, steps) as in `forecasts`.
+The sums of every window are taken once, so that the bootstrap draws windows without looking at values again.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from penjing.contract import Estimate
 from penjing_traffic_forecasting.forecasts import HIGH, LOW, MEAN, QUANTILES
 from penjing_traffic_forecasting.series import pieces
 
 ByCount = Callable[[np.ndarray], Any]
 Figure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(targets, outputs) of some windows -> what each known target adds, shape (n, sensors, steps)."""
+RESAMPLES = 2_000
 _PIECE_VALUES = 4_000_000
 
 
@@ -117,16 +119,52 @@ def _finished(finish: Callable[[Any], Any], total: float, count: float) -> float
 
 def _by_step(
     figure: Figure, finish: Callable[[Any], Any], form: Callable[..., dict[int, float]]
-) -> Callable[[Any, Any], Mapping[int, float]]:
-    def prepare(targets: Any, outputs: Any) -> ByCount:
-        total, count = window_sums(figure, targets, outputs)
-        return lambda counts: form(counts @ total, counts @ count, finish)
+) -> Callable[[Any, Any], Mapping[int, Estimate]]:
+    def metric(targets: Any, outputs: Any) -> Mapping[int, Estimate]:
+        return with_intervals(*window_sums(figure, targets, outputs), finish, form)
 
-    def metric(targets: Any, outputs: Any) -> Mapping[int, float]:
-        return prepare(targets, outputs)(np.ones(len(targets)))
-
-    metric.prepare = prepare  # type: ignore[attr-defined]
     return metric
+
+
+def with_intervals(
+    total: np.ndarray, count: np.ndarray, finish: Callable[[Any], Any], form: Callable[..., dict[int, float]]
+) -> dict[int, Estimate]:
+    """Figures by step with 95 % intervals by circular block bootstrap (Politis and Romano 1992): blocks of consecutive
+    windows are drawn, since neighbouring windows share values and a queue lasts.
+
+    Args:
+        total: Sums by window, in the order of time, and step, shape (n, steps).
+        count: Number of known targets likewise.
+        form: `at_steps` or `up_to_steps`.
+    """
+    n, steps = total.shape
+    length = block_length(n, steps)
+    generator = np.random.default_rng(0)
+    starts = generator.integers(0, n, (RESAMPLES, -(-n // length)))
+    # What a block adds, for every place where it may start.
+    blocks = []
+    for part in (total, count):
+        summed = np.cumsum(np.concatenate([np.zeros((1, steps)), part, part[: length - 1]]), axis=0)
+        blocks.append(summed[length:] - summed[:-length])
+    drawn = [form(blocks[0][rows].sum(axis=0), blocks[1][rows].sum(axis=0), finish) for rows in starts]
+    found = {}
+    for step, value in form(total.sum(axis=0), count.sum(axis=0), finish).items():
+        values = np.array([one[step] for one in drawn])
+        values = values[np.isfinite(values)]
+        low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
+        found[step] = Estimate(
+            value=value,
+            low=float(low),
+            high=float(high),
+            method=f"circular block bootstrap, blocks of {length:,} windows, percentile, {RESAMPLES:,} resamples, 95%",
+            n=n,
+        )
+    return found
+
+
+def block_length(windows: int, steps: int) -> int:
+    """Windows of a block: twice the steps ahead, or a 30th of all where that is more."""
+    return min(windows, max(2 * steps, windows // 30))
 
 
 ERRORS: dict[str, tuple[Figure, Callable[[Any], Any]]] = {
@@ -154,8 +192,6 @@ def quantile_coverage(targets: Any, outputs: Any) -> dict[str, float]:
     """Share of the targets that are not above each quantile: of an honest 10 % quantile, 10 %."""
     found = {}
     for place, level in QUANTILES.items():
-        total, count = window_sums(
-            lambda y, o, place=place: (y <= o[:, :, place]).astype(np.float64), targets, outputs
-        )
+        total, count = window_sums(lambda y, o, place=place: (y <= o[:, :, place]).astype(np.float64), targets, outputs)
         found[f"{level:.0%}"] = float(total.sum() / count.sum()) if count.sum() else float("nan")
     return found

@@ -113,8 +113,8 @@ def _last_value(entry: Any, inputs: Inputs) -> Any:
 
 
 def _learned(name: str, x: Any, inputs: Inputs, seed: int, start: float = 0.0) -> Any:
-    """What is learned to add, shape (n, sensors, steps). The network learns in standard deviations; their product with the
-    scale is taken into the layer's weights when the file is written."""
+    """What is learned to add, shape (n, sensors, steps). The network learns in standard deviations; their product with
+    the scale is taken into the layer's weights when the file is written."""
     number = sum(map(ord, name))
     layer = keras.layers.Dense(
         inputs.horizon,

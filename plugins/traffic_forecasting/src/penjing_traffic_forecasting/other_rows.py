@@ -42,7 +42,9 @@ def read_parquet(path: Path, options: Mapping[str, Any]) -> Rows:
         if (name == wanted) or (not wanted and (pa.types.is_timestamp(schema.field(name).type)))
     ]
     if not times and not wanted:
-        times = [name for name in schema.names if name.lower() in TIME_NAMES and pa.types.is_string(schema.field(name).type)]
+        times = [
+            name for name in schema.names if name.lower() in TIME_NAMES and pa.types.is_string(schema.field(name).type)
+        ]
     if wanted and wanted not in schema.names:
         raise DataError(f"there is no column '{wanted}'", where=path.name)
     time = times[0] if times else None
@@ -93,9 +95,12 @@ def _arrow_seconds(column: Any, file: str, name: str, row: int) -> np.ndarray:
         from penjing_traffic_forecasting.clock import Clock
 
         return Clock().seconds(column.to_pylist(), file=file, column=name, first_row=row)
-    return column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).to_numpy(
-        zero_copy_only=False
-    ).astype("datetime64[s]").astype(np.int64)
+    return (
+        column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+        .to_numpy(zero_copy_only=False)
+        .astype("datetime64[s]")
+        .astype(np.int64)
+    )
 
 
 def read_npz(path: Path, options: Mapping[str, Any]) -> Rows:
@@ -117,7 +122,9 @@ def read_npz(path: Path, options: Mapping[str, Any]) -> Rows:
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         pickled = "pickle" in str(error).lower()
         raise DataError(
-            "the file holds pickled Python objects, which are never opened" if pickled else "the file is no .npz archive",
+            "the file holds pickled Python objects, which are never opened"
+            if pickled
+            else "the file is no .npz archive",
             where=path.name,
             why="unpickling runs code that the file brings" if pickled else str(error),
         ) from error
@@ -156,7 +163,9 @@ def read_hdf5(path: Path, options: Mapping[str, Any]) -> Rows:
     try:
         import h5py
     except ImportError as error:
-        raise MissingExtraError("reading .h5 needs h5py", hint="pip install 'penjing-traffic-forecasting[hdf5]'") from error
+        raise MissingExtraError(
+            "reading .h5 needs h5py", hint="pip install 'penjing-traffic-forecasting[hdf5]'"
+        ) from error
     try:
         with h5py.File(path, "r") as file:
             frames = [
@@ -217,6 +226,4 @@ def refuse_infinite(values: np.ndarray, file: str, columns: Any, first_row: int)
     wrong = np.argwhere(np.isinf(values))
     if len(wrong):
         row, column = map(int, wrong[0])
-        raise DataError(
-            "a value is infinite", where=f"{file}, row {first_row + row:,}, column '{columns[column]}'"
-        )
+        raise DataError("a value is infinite", where=f"{file}, row {first_row + row:,}, column '{columns[column]}'")

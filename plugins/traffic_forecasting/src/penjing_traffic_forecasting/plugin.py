@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penjing import hookimpl
-from penjing.contract import Domain, Metric, PredictOption
+from penjing.contract import Domain, Evaluation, Metric, PredictOption, ReportSection, RunInfo
 from penjing_traffic_forecasting import DOMAIN
 
 _PACKAGE = "penjing_traffic_forecasting"
@@ -48,7 +48,9 @@ TRAFFIC_FORECASTING = Domain(
     load_data=f"{_PACKAGE}.data:load_data",
     build_model=f"{_PACKAGE}.models:build_model",
     build_teacher=f"{_PACKAGE}.models:build_teacher",
-    baseline=f"{_PACKAGE}.baselines:fit_ridge",
+    baselines=tuple(
+        f"{_PACKAGE}.baselines:{name}" for name in ("fit_last_value", "fit_time_of_day", "fit_last_week", "fit_ridge")
+    ),
     augment=f"{_PACKAGE}.augmentation:augment",
     loss=f"{_PACKAGE}.loss:forecast_loss",
     metrics=(
@@ -116,3 +118,11 @@ TRAFFIC_FORECASTING = Domain(
 @hookimpl
 def penjing_domains() -> Iterable[Domain]:
     yield TRAFFIC_FORECASTING
+
+
+@hookimpl
+def penjing_report_sections(run: RunInfo, evaluation: Evaluation) -> Iterable[ReportSection]:
+    if run.domain == TRAFFIC_FORECASTING.name:
+        from penjing_traffic_forecasting.report import report_section
+
+        yield report_section(run.metrics, evaluation)

@@ -53,7 +53,9 @@ class DailyProfile:
             "shape": list(self.grid.shape),
             "low": [round(float(value), 4) for value in low],
             "step": [float(f"{value:.6g}") for value in step],
-            "codes": base64.b64encode(zlib.compress(np.ascontiguousarray(steps.transpose(0, 2, 1)).tobytes(), 9)).decode(),
+            "codes": base64.b64encode(
+                zlib.compress(np.ascontiguousarray(steps.transpose(0, 2, 1)).tobytes(), 9)
+            ).decode(),
         }
 
     @classmethod
@@ -150,9 +152,7 @@ def _filled(total: np.ndarray, count: np.ndarray) -> np.ndarray:
         for kind, sensor in zip(*np.nonzero(none.any(axis=1)), strict=True):
             known = ~none[kind, :, sensor]
             if known.any():
-                mean[kind, :, sensor] = np.interp(
-                    parts, parts[known], mean[kind, known, sensor], period=mean.shape[1]
-                )
+                mean[kind, :, sensor] = np.interp(parts, parts[known], mean[kind, known, sensor], period=mean.shape[1])
             else:
                 mean[kind, :, sensor] = everywhere
     return mean.astype(np.float32)

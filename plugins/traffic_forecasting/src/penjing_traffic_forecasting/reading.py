@@ -78,9 +78,7 @@ def read_series(path: Path, options: Mapping[str, Any]) -> SensorSeries:
     else:
         values, dated = rows.values, None
     missing = zero == "yes" or (zero == "auto" and _kind(table) in _ZERO_IS_MISSING)
-    values, said = repair(
-        values, zero_is_missing=missing, largest=options["largest_value"], sensors=rows.sensors
-    )
+    values, largest, said = repair(values, zero_is_missing=missing, largest=options["largest_value"])
     notes += said
     dead = [name for name, alive in zip(rows.sensors, _alive(values), strict=True) if not alive]
     if len(dead) == len(rows.sensors):
@@ -98,6 +96,8 @@ def read_series(path: Path, options: Mapping[str, Any]) -> SensorSeries:
         step_seconds=step,
         start=dated,
         quantity=quantity,
+        zero_is_missing=missing,
+        largest=largest if np.isfinite(largest) else 0.0,
         adjacency=adjacency,
         source=f"{path.resolve().name} ({known.name}'s shape)" if known else path.resolve().name,
         sha256=content_sha256([table, *([graph] if graph else [])]),
@@ -105,9 +105,7 @@ def read_series(path: Path, options: Mapping[str, Any]) -> SensorSeries:
     )
 
 
-def _timed(
-    rows: Rows, known: KnownSet | None, options: Mapping[str, Any], notes: list[str]
-) -> tuple[Rows, int]:
+def _timed(rows: Rows, known: KnownSet | None, options: Mapping[str, Any], notes: list[str]) -> tuple[Rows, int]:
     """Rows with their times, where they are known at all, and the step in seconds (0: the times tell it)."""
     step = round(options["step_minutes"] * 60)
     if rows.times is not None:

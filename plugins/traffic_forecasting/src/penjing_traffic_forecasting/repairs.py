@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,7 @@ SHARE_LOOKED_AT = 0.5
 """The limit is taken from the first rows, so that the rows to be forecast have no part in it."""
 
 
-def repair(
-    values: Any, *, zero_is_missing: bool, largest: float, sensors: Sequence[str], first_row: str = ""
-) -> tuple[Any, list[str]]:
+def repair(values: Any, *, zero_is_missing: bool, largest: float) -> tuple[Any, float, list[str]]:
     """Make impossible values missing, in place.
 
     The rules: a negative value, one above the limit, and, where zero stands for a missing value, zero.
@@ -26,16 +23,14 @@ def repair(
     Args:
         values: float32 of shape (steps, sensors), NaN where missing.
         largest: The limit; 0 takes 5 times the 99th percentile of the positive values in the first half.
-        sensors: Names, for the notes.
 
     Returns:
-        The values, and a note for each rule that met something.
+        The values, the limit, and a note for each rule that met something.
     """
     if not isinstance(values, np.memmap) and not values.flags.writeable:
         values = np.array(values)
     limit = largest or _limit(values)
     counts = {"negative": 0, "large": 0, "zero": 0, "missing": 0}
-    zeros_by_sensor = np.zeros(values.shape[1], np.int64)
     for part in pieces(len(values), PIECE):
         block = values[part]
         with np.errstate(invalid="ignore"):
@@ -43,7 +38,6 @@ def repair(
         counts["negative"] += int(negative.sum())
         counts["large"] += int(large.sum())
         counts["zero"] += int(zero.sum())
-        zeros_by_sensor += zero.sum(axis=0)
         gone = negative | large
         if zero_is_missing:
             gone |= zero
@@ -56,7 +50,9 @@ def repair(
     if counts["negative"]:
         notes.append(f"{counts['negative']:,} values are negative; they are taken for missing")
     if counts["large"]:
-        rule = "the limit that the recipe says" if largest else f"{FACTOR:g} times the 99th percentile of the first half"
+        rule = (
+            "the limit that the recipe says" if largest else f"{FACTOR:g} times the 99th percentile of the first half"
+        )
         notes.append(f"{counts['large']:,} values are above {limit:.6g} ({rule}); they are taken for missing")
     if counts["zero"]:
         share = counts["zero"] / total
@@ -69,7 +65,7 @@ def repair(
             )
     if counts["missing"]:
         notes.append(f"{counts['missing']:,} of {total:,} values ({counts['missing'] / total:.2%}) are missing")
-    return values, notes
+    return values, limit, notes
 
 
 def _limit(values: Any) -> float:

@@ -13,7 +13,7 @@ from penjing_traffic_forecasting.series import SensorSeries
 def sample_series(*, sensors: int, days: int, seed: int) -> SensorSeries:
     """Speeds of simulated roads; see `penjing_datasets.traffic_simulation`."""
     simulated = simulate_traffic(sensors=sensors, days=days, seed=seed)
-    values, notes = repair(simulated.speed, zero_is_missing=True, largest=0.0, sensors=simulated.sensors)
+    values, largest, notes = repair(simulated.speed, zero_is_missing=True, largest=0.0)
     near = simulated.distances[np.isfinite(simulated.distances) & (simulated.distances > 0)]
     weights = np.exp(-np.square(simulated.distances / near.std()))
     return SensorSeries(
@@ -22,6 +22,8 @@ def sample_series(*, sensors: int, days: int, seed: int) -> SensorSeries:
         step_seconds=STEP_SECONDS,
         start=START,
         quantity="speed (mph)",
+        zero_is_missing=True,
+        largest=largest,
         adjacency=np.where(weights >= THRESHOLD, weights, 0.0).astype(np.float32),
         source=f"built-in sample, {sensors:,} simulated detectors over {days:,} days",
         sha256=simulated.sha256,

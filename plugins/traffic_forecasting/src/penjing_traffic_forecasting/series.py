@@ -45,6 +45,10 @@ class SensorSeries:
     """Seconds since 1970 of the first step, on the data's own clock; None where nobody knows the date."""
     quantity: str
     """What is measured, with its unit where it is known: 'speed (mph)', 'flow'."""
+    zero_is_missing: bool = False
+    """Whether zero was read as a missing value."""
+    largest: float = 0.0
+    """Values above it were read as missing; 0 where there was no limit."""
     adjacency: np.ndarray | None = None
     """float32 of shape (sensors, sensors), 0 where two sensors are no neighbours; None where nothing is known."""
     source: str = ""
@@ -101,7 +105,7 @@ class RowStore:
 
     def _spill(self) -> None:
         if self._file is None:
-            self._file = TemporaryFile(prefix="penjing-rows-")
+            self._file = TemporaryFile(prefix="penjing-rows-")  # noqa: SIM115, lives as long as its map
         for part in self._parts:
             self._file.write(part.tobytes())
         self._parts = []
@@ -118,7 +122,7 @@ def empty_rows(count: int, width: int, *, largest: int = LARGEST_IN_MEMORY) -> A
     """NaN of shape (count, width), in memory or, where that is much, in a temporary file."""
     if count * width * 4 <= largest:
         return np.full((count, width), np.nan, np.float32)
-    file = TemporaryFile(prefix="penjing-rows-")
+    file = TemporaryFile(prefix="penjing-rows-")  # noqa: SIM115, lives as long as its map
     file.truncate(count * width * 4)
     made = np.memmap(file, np.float32, "r+", shape=(count, width))
     for part in pieces(count, max(1, (1 << 24) // width)):

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Split, Splits
+from penjing.contract import Estimate, Split, Splits
 from penjing_traffic_forecasting.data import CONGESTED_HOUR, Training
-from penjing_traffic_forecasting.metrics import ERRORS, at_steps, up_to_steps, window_sums
+from penjing_traffic_forecasting.metrics import ERRORS, at_steps, up_to_steps, window_sums, with_intervals
 from penjing_traffic_forecasting.series import DAY_SECONDS
 
 
-def congested_hours(predict: Any, split: Split, splits: Splits) -> dict[str, float]:
+def congested_hours(predict: Any, split: Split, splits: Splits) -> dict[str, Estimate]:
     """Every error at and up to the named steps, over congested hours alone.
 
     Which hours of a sensor are congested is known beforehand: those whose time-of-day mean in the training part is
@@ -22,11 +22,11 @@ def congested_hours(predict: Any, split: Split, splits: Splits) -> dict[str, flo
     training: Training = splits.extra["traffic"]
     outputs = predict(split.x)
     mask = congested(training, split)
-    found: dict[str, float] = {}
+    found: dict[str, Estimate] = {}
     for name, (figure, finish) in ERRORS.items():
-        total, count = (part.sum(axis=0) for part in window_sums(figure, split.y, outputs, mask))
+        sums = window_sums(figure, split.y, outputs, mask)
         for word, form in (("at", at_steps), ("up to", up_to_steps)):
-            values = form(total, count, finish)
+            values = with_intervals(*sums, finish, form)
             found |= {f"{name} {word} {splits.labels[step]}": value for step, value in values.items()}
     return found
 
@@ -39,7 +39,9 @@ def congested(training: Training, split: Split) -> np.ndarray:
     made = np.empty(np.asarray(split.y).shape, bool)
     for step in range(inputs.horizon):
         means = inputs.profile.at(seconds + (step + 1) * inputs.step_seconds)
-        made[:, :, step] = means < CONGESTED_HOUR * free if "speed" in inputs.quantity else means > CONGESTED_HOUR * free
+        made[:, :, step] = (
+            means < CONGESTED_HOUR * free if "speed" in inputs.quantity else means > CONGESTED_HOUR * free
+        )
     return made
 
 
@@ -52,4 +54,3 @@ def rmse_by_hour(predict: Any, split: Split, splits: Splits) -> dict[str, float]
     sums = np.bincount(hours.reshape(-1), total.reshape(-1), minlength=24)
     counts = np.bincount(hours.reshape(-1), count.reshape(-1), minlength=24)
     return {f"{hour:02d}": float(np.sqrt(sums[hour] / counts[hour])) for hour in range(24) if counts[hour]}
-
