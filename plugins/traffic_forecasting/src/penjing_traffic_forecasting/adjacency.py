@@ -145,29 +145,22 @@ def _name(cell: str) -> str:
     return text[:-2] if text.endswith(".0") else text
 
 
-def neighbours(adjacency: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def neighbours(adjacency: np.ndarray, count: int) -> np.ndarray:
     """The strongest neighbours of each sensor besides itself.
 
     Args:
-        adjacency: Shape (sensors, sensors).
+        adjacency: Shape (sensors, sensors); above 0 for neighbours.
         count: How many.
 
     Returns:
-        Their numbers, int32 of shape (sensors, count), and their weights, float32 of the same shape with the sum 1 over
-        the neighbours of a sensor. A sensor with fewer of them has itself in the places left over, with weight 0; one
-        with none has itself with weight 1.
+        Their numbers, int32 of shape (sensors, count), the strongest first. A sensor with fewer of them has those again
+        from the first on, so that a mean over them is nearly that of those there are; one with none has itself.
     """
     weights = np.array(adjacency, np.float64)
     np.fill_diagonal(weights, 0.0)
-    order = np.argsort(-weights, axis=1, kind="stable")[:, :count]
-    chosen = np.take_along_axis(weights, order, axis=1)
-    own = np.arange(len(weights))[:, None]
-    order = np.where(chosen > 0, order, own)
-    total = chosen.sum(axis=1, keepdims=True)
-    chosen = np.divide(chosen, total, out=np.zeros_like(chosen), where=total > 0)
-    chosen[total[:, 0] == 0, 0] = 1.0
-    if order.shape[1] < count:  # fewer sensors than neighbours
-        missing = count - order.shape[1]
-        order = np.concatenate([order, np.repeat(own, missing, axis=1)], axis=1)
-        chosen = np.concatenate([chosen, np.zeros((len(chosen), missing))], axis=1)
-    return order.astype(np.int32), chosen.astype(np.float32)
+    order = np.argsort(-weights, axis=1, kind="stable")
+    made = np.empty((len(weights), count), np.int32)
+    for sensor, row in enumerate(order):
+        near = row[: int(np.count_nonzero(weights[sensor] > 0))]
+        made[sensor] = np.resize(near[:count] if len(near) else [sensor], count)
+    return made

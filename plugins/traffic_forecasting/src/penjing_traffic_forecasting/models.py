@@ -59,10 +59,10 @@ def _network(request: ModelRequest, options: dict[str, Any], name: str) -> keras
     entry = keras.Input((sensors, inputs.channels), name="sensors")
     known = [entry]
     if adjacency is not None and options["neighbours"] and sensors > 1:
-        near, weights = neighbours(adjacency, min(options["neighbours"], sensors - 1))
+        near = neighbours(adjacency, min(options["neighbours"], sensors - 1))
         # The older half of a neighbour's values says nothing new, and the hour is the same for all.
         recent = entry[:, :, inputs.history // 2 : inputs.channels - 2 * HARMONICS]
-        known.append(NeighbourMean(near, weights, name="neighbour_mean")(recent))
+        known.append(NeighbourMean(near, name="neighbour_mean")(recent))
     if options["embedding"]:
         # Its bias is what is learned of each sensor; the rest is a projection that the next layer could do as well.
         known.append(

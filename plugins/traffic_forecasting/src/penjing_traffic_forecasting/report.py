@@ -27,12 +27,14 @@ def report_section(metrics: Mapping[str, Any], evaluation: Evaluation) -> Report
         _against_truth(evaluation, training, sensor, why)
         for sensor, why in _sensors_to_show(np.asarray(evaluation.splits.test.y))
     ]
-    parts.append(_by_step(evaluation, training, unit))
+    names = [_NAMES.get(name, name) for name in evaluation.outputs]
+    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+    parts.append(_by_step(evaluation, training, unit, colours))
     hours = _by_hour(metrics)
     parts.append(
         chart(
             "Root mean squared error by hour of the day, all steps ahead",
-            [Line(name=name, x=x, y=y, colour=COLOURS[index]) for index, (name, (x, y)) in enumerate(hours.items())],
+            [Line(name=name, x=x, y=y, colour=colours[name]) for name, (x, y) in hours.items()],
             across="hour",
             upwards=unit,
             from_zero=True,
@@ -88,14 +90,15 @@ def _spread(values: np.ndarray) -> float:
     return float(known.std()) if len(known) > 1 else -1.0
 
 
-def _by_step(evaluation: Evaluation, training: Training, unit: str) -> str:
+def _by_step(evaluation: Evaluation, training: Training, unit: str, colours: Mapping[str, str]) -> str:
     lines = []
     y = evaluation.splits.test.y
     ahead = np.arange(1, training.inputs.horizon + 1) * training.inputs.step_seconds / 60
-    for index, (name, outputs) in enumerate(evaluation.outputs.items()):
+    for key, outputs in evaluation.outputs.items():
+        name = _NAMES.get(key, key)
         total, count = (part.sum(axis=0) for part in window_sums(ERRORS["rmse"][0], y, outputs))
         error = np.sqrt(total / np.maximum(count, 1))
-        lines.append(Line(name=_NAMES.get(name, name), x=ahead, y=error, colour=COLOURS[index % len(COLOURS)]))
+        lines.append(Line(name=name, x=ahead, y=error, colour=colours[name]))
     return chart("Root mean squared error at each step ahead", lines, across="minutes", upwards=unit, from_zero=True)
 
 
