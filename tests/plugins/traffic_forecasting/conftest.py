@@ -18,7 +18,9 @@ MONDAY = 1_704_067_200
 
 
 def made_series(steps: int = 2_000, sensors: int = 5, seed: int = 0, **changes: Any) -> SensorSeries:
-    """Speeds with a daily rhythm and slow noise, from a Monday on, every 5 minutes."""
+    """Speeds with a daily rhythm and slow noise, from a Monday on, every 5 minutes; or other values."""
+    if "values" in changes:
+        sensors = changes["values"].shape[1]
     generator = np.random.default_rng(seed)
     day = 2 * np.pi * np.arange(steps)[:, None] / 288
     noise = np.zeros((steps, sensors))

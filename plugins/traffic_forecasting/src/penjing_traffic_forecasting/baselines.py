@@ -53,7 +53,10 @@ def fit_last_week(splits: Splits, seed: int) -> FittedBaseline:
             made[there, :, step] = np.where(np.isfinite(values), values, made[there, :, step])
         return made
 
-    return FittedBaseline(name="same time last week", predict=_of_windows(splits, forecast))
+    # A week of data has no last week; the two would be told apart by nobody.
+    known = bool((splits.test.raw.ends + training.inputs.horizon >= back).any())
+    name = "same time last week" if known else "same time last week (not in the data: time-of-day mean)"
+    return FittedBaseline(name=name, predict=_of_windows(splits, forecast))
 
 
 def fit_ridge(splits: Splits, seed: int) -> FittedBaseline:
