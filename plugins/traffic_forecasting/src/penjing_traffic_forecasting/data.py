@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "profile_minutes": 30,
     "train_windows": 3_000,
     "validation_windows": 600,
-    "test_values": 60_000_000,
+    "test_values": 24_000_000,
     "sample_sensors": 48,
     "sample_days": 28,
 }
