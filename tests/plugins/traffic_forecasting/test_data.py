@@ -164,9 +164,7 @@ def test_los_loop_is_split_as_t_gcn_splits_it(los_loop: Path) -> None:
 
 def test_an_epoch_is_the_same_for_the_same_seed_and_another_for_the_next() -> None:
     splits = made_splits(train_windows=200)
-    first, again, later = (
-        augment(splits.train, splits, epoch=epoch, seed=3, options={})[0] for epoch in (0, 0, 1)
-    )
+    first, again, later = (augment(splits.train, splits, epoch=epoch, seed=3, options={})[0] for epoch in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, later)
 

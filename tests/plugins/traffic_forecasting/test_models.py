@@ -145,14 +145,14 @@ def test_the_unit_does_not_matter(factor: float) -> None:
 
 
 def test_the_best_constant_forecast_is_mean_and_quantiles() -> None:
-    targets = np.random.default_rng(1).exponential(10, (4_000, 1, 1)).astype(np.float32)
+    targets = np.random.default_rng(1).exponential(10, (1_000, 1, 1)).astype(np.float32)
 
     def total(place: int, value: float) -> float:
-        outputs = np.full((4_000, 1, 4, 1), 5, np.float32)
+        outputs = np.full((1_000, 1, 4, 1), 5, np.float32)
         outputs[:, :, place] = value
         return float(np.sum(forecast_loss(targets, outputs)))
 
-    grid = np.linspace(0.2, 30, 150)
+    grid = np.linspace(0.5, 30, 60)
     best = [grid[np.argmin([total(place, value) for value in grid])] for place in range(4)]
     expected = [targets.mean(), *np.quantile(targets, [0.1, 0.5, 0.9])]
-    np.testing.assert_allclose(best, expected, atol=0.5)
+    np.testing.assert_allclose(best, expected, atol=0.6)

@@ -241,9 +241,12 @@ def test_in_a_pems_archive_zero_is_missing(tmp_path: Path) -> None:
 
 
 def metro(path: Path, count: int = 300) -> Path:
-    """A single sensor as the Metro Interstate set has it: weather beside it, rows doubled, an absurd and an empty one."""
+    """A single sensor as the Metro Interstate set has it: weather beside it, rows doubled, an absurd and an empty
+    one."""
     moments = times(count, 60)
-    rows = [f"None,{280 + n % 9}.5,0.0,0.0,40,Clouds,few clouds,{moments[n]},{1000 + 10 * (n % 24)}" for n in range(count)]
+    rows = [
+        f"None,{280 + n % 9}.5,0.0,0.0,40,Clouds,few clouds,{moments[n]},{1000 + 10 * (n % 24)}" for n in range(count)
+    ]
     rows.insert(11, rows[10].replace("Clouds", "Mist"))
     rows[20] = rows[20].rsplit(",", 1)[0] + ",98310"
     rows[30] = rows[30].rsplit(",", 1)[0] + ","
