@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from made_traffic import made_series, made_splits
 from penjing.contract import DataRequest
 from penjing.errors import DataError, RecipeError
 from penjing_traffic_forecasting.augmentation import augment
 from penjing_traffic_forecasting.data import load_data
-from tests.plugins.traffic_forecasting.conftest import made_series, made_splits
 
 PARTS = ("train", "validation", "test")
 

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from made_traffic import MONDAY, made_series, made_splits
 from penjing.errors import DataError
 from penjing_traffic_forecasting.inputs import Inputs, Windows, preprocess
 from penjing_traffic_forecasting.profile import ProfileSums, kind_of_day
-from tests.plugins.traffic_forecasting.conftest import MONDAY, made_series, made_splits
 
 DAY = 86_400
 

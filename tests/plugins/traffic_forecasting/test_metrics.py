@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from made_traffic import made_series, made_splits
 from penjing.contract import DataRequest
 from penjing.verify.statistics import bootstrap_interval
 from penjing_traffic_forecasting import baselines, metrics
 from penjing_traffic_forecasting.data import load_data
 from penjing_traffic_forecasting.system_metrics import congested, congested_hours, rmse_by_hour
-from tests.plugins.traffic_forecasting.conftest import made_series, made_splits
 
 
 def made(n: int = 40, sensors: int = 3, steps: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

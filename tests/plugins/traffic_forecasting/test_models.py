@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from made_traffic import made_series, made_splits
 from penjing.contract import ExportSettings, ModelRequest
 from penjing.errors import RecipeError
-from tests.plugins.traffic_forecasting.conftest import made_series, made_splits
 
 keras = pytest.importorskip("keras")
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from made_traffic import MONDAY, made_series, made_splits
 from penjing.contract import PredictRequest
 from penjing.errors import DataError, UsageError
 from penjing_traffic_forecasting.inputs import Inputs
 from penjing_traffic_forecasting.predict import predict
 from penjing_traffic_forecasting.series import time_text
-from tests.plugins.traffic_forecasting.conftest import MONDAY, made_series, made_splits
 
 SPLITS = made_splits(made_series(zero_is_missing=True))
 INPUTS: Inputs = SPLITS.extra["traffic"].inputs

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from made_traffic import MONDAY, read
 from penjing.errors import DataError
-from tests.plugins.traffic_forecasting.conftest import MONDAY, read
 
 
 def times(count: int, minutes: int = 5, start: str = "2024-01-01") -> list[str]:

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from made_traffic import made_series, made_splits
 from penjing.contract import Evaluation
 from penjing_traffic_forecasting.charts import Line, chart
 from penjing_traffic_forecasting.report import report_section
-from tests.plugins.traffic_forecasting.conftest import made_series, made_splits
 
 
 def section(splits) -> str:

@@ -13,8 +13,8 @@ from keras import ops
 class NeighbourMean(keras.layers.Layer):
     """Mean of each sensor's nearest neighbours: one step of a graph convolution, kept sparse.
 
-    A dense matrix of N sensors takes N^2 bytes of a file, this takes 4 N k. It is a plain mean and not a weighted sum: the
-    int8 kernels of LiteRT disagree about sums, and weights gained nothing on the validation part.
+    A dense matrix of N sensors takes N^2 bytes of a file, this takes 4 N k. It is a plain mean and not a weighted sum:
+    the int8 kernels of LiteRT disagree about sums, and weights gained nothing on the validation part.
 
     Args:
         neighbours: Numbers of each sensor's neighbours, shape (sensors, k).
