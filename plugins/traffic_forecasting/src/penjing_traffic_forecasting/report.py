@@ -42,8 +42,8 @@ def report_section(metrics: Mapping[str, Any], evaluation: Evaluation) -> Report
     )
     return ReportSection(
         title="Forecasts against the truth",
-        html=f"<p>{html.escape(said)}The band is from the 10 % to the 90 % quantile, the line the mean. "
-        "What is called congested was known before: see the README.</p>" + "".join(parts),
+        html=f"<p>{html.escape(said)}The band is from the 10 % to the 90 % quantile, the line the mean.</p>"
+        + "".join(parts),
     )
 
 
