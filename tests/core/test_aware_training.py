@@ -141,6 +141,18 @@ LAYERS = {
     "softmax": (lambda k: lambda x: k.Softmax()(k.Rescaling(5.0)(x)), [(40,)]),
     "swish": (lambda k: lambda x: k.Activation("swish")(x), [(40,)]),
     "tanh": (lambda k: lambda x: k.Activation("tanh")(x), [(40,)]),
+    "gated": (
+        lambda k: (
+            lambda x: k.Dense(4)(
+                k.Subtract()(
+                    [k.Dense(5, activation="sigmoid")(k.Activation("tanh")(x)), k.Activation("sigmoid")(k.Dense(5)(x))]
+                )
+            )
+        ),
+        [(40,)],
+    ),
+    "softmax-of-rows": (lambda k: lambda x: k.Softmax(axis=1)(k.Dense(4)(x)), [(6, 5)]),
+    "hard-swish": (lambda k: lambda x: k.Dense(4)(k.Activation("hard_silu")(x)), [(40,)]),
     "leaky": (lambda k: lambda x: k.LeakyReLU()(x), [(40,)]),
     "hard-sigmoid": (lambda k: lambda x: k.Activation("hard_sigmoid")(x), [(40,)]),
     "gelu": (lambda k: lambda x: k.Dense(4)(k.Activation("gelu")(x)), [(40,)]),
@@ -159,7 +171,11 @@ def test_every_layer_answers_the_same_as_its_file(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["conv", "depthwise", "transposed", "dense", "add", "concatenate", "pools", "lone-norm"]
+    "name",
+    [
+        *("conv", "depthwise", "transposed", "dense", "add", "concatenate", "pools", "lone-norm"),
+        *("softmax", "softmax-of-rows", "swish", "tanh", "gated"),
+    ],
 )
 def test_layers_with_16_bit_activations_answer_the_same_as_their_file(name: str) -> None:
     import keras
