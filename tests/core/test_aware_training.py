@@ -246,6 +246,14 @@ def test_weights_of_4_bits_are_packed_and_exceptions_hold() -> None:
     }
 
 
+def test_weights_of_4_bits_with_16_bit_activations_are_packed_where_the_kernel_reads_them() -> None:
+    made, content, x = quantized(ds_cnn(), weight_bits=4, activation_bits=16)
+    assert steps_apart(made, content, x).max() == 0
+    kinds = {tensor.shape: tensor.dtype for tensor in FileGraph.from_bytes(content).constants()}
+    assert kinds[8, 4, 3, 1] == kinds[8, 1, 1, 8] == kinds[5, 8] == "int4"
+    assert kinds[1, 3, 3, 8] == "int8"
+
+
 def test_a_layer_without_an_integer_form_is_named_and_can_be_left_in_float() -> None:
     import keras
 

@@ -11,7 +11,7 @@ LayerPrecision = Literal["float", "float16", "int16x8", "int8", "int4"]
 
 PRECISIONS_OF: dict[str, tuple[LayerPrecision, ...]] = {
     "int8": ("float", "int16x8", "int8", "int4"),
-    "int16x8": ("float", "int16x8", "int8"),
+    "int16x8": ("float", "int16x8", "int8", "int4"),
     "dynamic": ("float", "int8", "int4"),
     "weight-only-int8": ("float", "int8", "int4"),
     "weight-only-int4": ("float", "int8", "int4"),
