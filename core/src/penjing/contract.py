@@ -391,6 +391,9 @@ class Technique:
     change of structure survives, and that fixes which weights the file can have."""
     not_after: tuple[str, ...] = ()
     """Techniques whose promise this one would break, so that they may not stand before it."""
+    conflict: str | None = None
+    """`f(settings, earlier: str) -> str | None`: why the step, with these settings, would break what the technique
+    `earlier` promises, naming the setting; None where it would not. For what `not_after` is too coarse for."""
 
 
 # --------------------------------------------------------------------------------- exporters, targets, the rest
