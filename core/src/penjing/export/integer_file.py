@@ -23,7 +23,17 @@ _TYPE = schema.TensorType
 KEEP_THE_GRID = frozenset(
     {
         *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "PAD", "MIRROR_PAD", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER"),
-        *("SPLIT", "PACK", "UNPACK", "TILE", "BROADCAST_TO", "MAX_POOL_2D", "REDUCE_MAX", "RESIZE_NEAREST_NEIGHBOR"),
+        *(
+            "SPLIT",
+            "SPLIT_V",
+            "PACK",
+            "UNPACK",
+            "TILE",
+            "BROADCAST_TO",
+            "MAX_POOL_2D",
+            "REDUCE_MAX",
+            "RESIZE_NEAREST_NEIGHBOR",
+        ),
         *("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
         *("CONCATENATION", "MAXIMUM", "MINIMUM"),
     }

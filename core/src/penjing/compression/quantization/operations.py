@@ -42,7 +42,8 @@ class QuantizedOperation(keras.layers.Layer, ABC):
         return {**super().get_config(), "range": self.range_config, **own}
 
     def build(self, inputs_shape: Any, grid_shape: Any = None) -> None:
-        self.output_range.build()
+        if not self.output_range.built:  # two operations may share one
+            self.output_range.build()
         self.built = True
 
     @abstractmethod
