@@ -14,11 +14,12 @@ import keras
 import numpy as np
 
 from penjing.compression.model_tree import check_patterns, check_traceable, walk_layers
+from penjing.compression.quantization.bidirectional import QuantizedBidirectional
 from penjing.compression.quantization.folding import QuantizedKernel
 from penjing.compression.quantization.graph_walk import Simulation
 from penjing.compression.quantization.ranges import Range, calibrating
 from penjing.compression.quantization.rebuild import rebuild
-from penjing.compression.quantization.recurrent import QuantizedBidirectional, QuantizedRecurrent
+from penjing.compression.quantization.recurrent import QuantizedRecurrent
 from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings
 from penjing.contract import ExportSettings, LayerChange, Preview, StepContext, StepOutcome
 from penjing.errors import DataError, ModelError

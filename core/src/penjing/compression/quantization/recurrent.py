@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from penjing.compression.quantization import arithmetic
 from penjing.compression.quantization.kernel_layers import QuantizedDense
-from penjing.compression.quantization.operations import QuantizedActivation, QuantizedArithmetic, QuantizedJoin
+from penjing.compression.quantization.operations import QuantizedActivation, QuantizedArithmetic
 from penjing.compression.quantization.ranges import Range
 
 _register = keras.saving.register_keras_serializable(package="penjing")
@@ -233,7 +233,7 @@ class QuantizedRecurrent(keras.layers.Layer):
         if self._whole_state and of_state is not None:
             reset = self._do("reset", self.gate(resetting, gate_grid, training=training), of_state, training)
             candidate = self._do("candidate", candidate, reset, training)
-        elif not self._whole_state and state is not None:
+        elif self.of_reset_state is not None and state is not None:
             reset = self._do("reset", self.gate(resetting, gate_grid, training=training), state, training)
             candidate = self._do("candidate", candidate, self.of_reset_state(*reset, training=training), training)
         new: Value = self.activation(*candidate, training=training)
@@ -260,64 +260,3 @@ class QuantizedRecurrent(keras.layers.Layer):
         steps = inputs.shape[1:2] if self.form["sequences"] else ()
         shape = (inputs.shape[0], *steps, self.units)
         return keras.KerasTensor(shape, dtype="float32"), keras.KerasTensor((2,), dtype="float32")
-
-
-@_register
-class QuantizedBidirectional(keras.layers.Layer):
-    """Two recurrent layers, one from each end, and their outputs joined.
-
-    Args:
-        merge: "concat", "sum" or "mul".
-        forward, backward: Configurations of `QuantizedRecurrent`.
-    """
-
-    def __init__(
-        self, *, merge: str, forward: Mapping[str, Any], backward: Mapping[str, Any], range: Any, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self.merge, self.forward_config, self.backward_config = merge, dict(forward), dict(backward)
-        self.range_config = dict(range)
-        self.forward_layer = QuantizedRecurrent(**self.forward_config)
-        self.backward_layer = QuantizedRecurrent(**self.backward_config)
-        if merge == "concat":
-            self.join: Any = QuantizedJoin(operation="concatenate", axis=-1, range=range, name=f"{self.name}_join")
-        else:
-            operation = {"sum": "add", "mul": "multiply"}[merge]
-            self.join = QuantizedArithmetic(operation=operation, range=range, name=f"{self.name}_join")
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"merge": self.merge, "forward": self.forward_config, "backward": self.backward_config}
-        return {**super().get_config(), **own, "range": self.range_config}
-
-    def build(self, inputs_shape: Any, grid_shape: Any = None) -> None:
-        self.forward_layer.build(inputs_shape)
-        self.backward_layer.build(inputs_shape)
-        self.join.build((None, self.forward_layer.units))
-        self.built = True
-
-    def fill(self, layer: Any) -> None:
-        """Copy the weights of the layer that it stands for."""
-        self.forward_layer.fill(layer.forward_layer)
-        self.backward_layer.fill(layer.backward_layer)
-
-    def named_matrices(self) -> Iterator[tuple[str, Any, Any]]:
-        """(name behind the layer's path, owner, variable) for `model_tree.weight_matrices`."""
-        for layer in (self.forward_layer, self.backward_layer):
-            for name, owner, variable in layer.named_matrices():
-                yield f"{layer.name}/{name}", owner, variable
-
-    def call(self, inputs: Any, grid: Any, training: bool | None = None) -> Value:
-        """Both outputs joined, and their grid."""
-        ends = [layer.run(inputs, grid, training) for layer in (self.forward_layer, self.backward_layer)]
-        if self.forward_layer.form["sequences"]:
-            ends[1].reverse()
-            pair = [(tf.stack([tensor for tensor, _ in states], axis=1), states[-1][1]) for states in ends]
-        else:
-            pair = [states[-1] for states in ends]
-        joined: Value = self.join([tensor for tensor, _ in pair], [each for _, each in pair], training=training)
-        return joined
-
-    def compute_output_spec(self, inputs: Any, grid: Any, training: bool | None = None) -> Any:
-        one, of_grid = self.forward_layer.compute_output_spec(inputs, grid)
-        width = one.shape[-1] * (2 if self.merge == "concat" else 1)
-        return keras.KerasTensor((*one.shape[:-1], width), dtype="float32"), of_grid
