@@ -85,6 +85,7 @@ OUR_RECIPES = (
     "aware",
     "compact-aware",
     "half-aware-int4",
+    "trim-aware-int4-distill",
 )
 """Files of `recipes/`, in the order of the table."""
 

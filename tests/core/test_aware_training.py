@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,68 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import penjing
-from penjing.contract import ExportSettings
 from penjing.errors import ModelError
 from penjing.measure.file_graph import FileGraph
 from penjing.recipe import Recipe
 from penjing.runtime import LiteRTModel
-
-INPUTS = 64
-
-
-def with_random_norms(model: Any, seed: int = 0) -> Any:
-    """BatchNormalization as after a training: folding the identity would prove nothing."""
-    import keras
-
-    generator = np.random.default_rng(seed)
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            channels = layer.moving_mean.shape
-            layer.moving_mean.assign(generator.normal(0, 0.4, channels))
-            layer.moving_variance.assign(generator.uniform(0.3, 2.0, channels))
-            layer.gamma.assign(generator.uniform(-1.5, 1.5, channels))
-            layer.beta.assign(generator.normal(0, 0.4, channels))
-        elif getattr(layer, "bias", None) is not None:
-            layer.bias.assign(generator.normal(0, 0.2, layer.bias.shape))
-    return model
-
-
-def quantized(model: Any, n: int = INPUTS, **options: Any) -> tuple[Any, bytes, Any]:
-    """The model with simulated quantization, calibrated on random inputs; its file; the inputs."""
-    from penjing.compression.quantization.aware_training import calibrate
-    from penjing.compression.quantization.graph_walk import Simulation
-    from penjing.compression.quantization.rebuild import rebuild
-    from penjing.export.litert import to_litert
-
-    made, _ = rebuild(with_random_norms(model), Simulation(**options))
-    generator = np.random.default_rng(1)
-    arrays = {t.name: generator.normal(size=(n, *t.shape[1:])).astype("float32") for t in model.inputs}
-    x = arrays if len(arrays) > 1 else next(iter(arrays.values()))
-    calibrate(made, x, n, seed=0)
-    return made, to_litert(made, ExportSettings(mode="aware")), x
-
-
-def steps_apart(made: Any, content: bytes, x: Any) -> np.ndarray:
-    """Differences of all outputs in whole steps, from the reference kernels' integers and Keras' real numbers."""
-    import keras
-
-    file = LiteRTModel(content, kernels="reference")
-    (info,) = file.outputs
-    integers = file.predict_raw(x).astype(np.int64)
-    ours = (
-        np.round(np.asarray(keras.ops.convert_to_numpy(made(x, training=False)), np.float64) / info.scale).astype(
-            np.int64
-        )
-        + info.zero_point
-    )
-    return np.abs(ours - integers)
-
-
-def functional(build: Callable[..., Any], *shapes: tuple[int, ...]) -> Any:
-    import keras
-
-    inputs = [keras.Input(shape, name=f"in{i}") for i, shape in enumerate(shapes)]
-    return keras.Model(inputs if len(inputs) > 1 else inputs[0], build(*inputs))
+from simulating import functional, quantized, steps_apart
 
 
 def ds_cnn() -> Any:
@@ -141,6 +83,18 @@ LAYERS = {
     "softmax": (lambda k: lambda x: k.Softmax()(k.Rescaling(5.0)(x)), [(40,)]),
     "swish": (lambda k: lambda x: k.Activation("swish")(x), [(40,)]),
     "tanh": (lambda k: lambda x: k.Activation("tanh")(x), [(40,)]),
+    "gated": (
+        lambda k: (
+            lambda x: k.Dense(4)(
+                k.Subtract()(
+                    [k.Dense(5, activation="sigmoid")(k.Activation("tanh")(x)), k.Activation("sigmoid")(k.Dense(5)(x))]
+                )
+            )
+        ),
+        [(40,)],
+    ),
+    "softmax-of-rows": (lambda k: lambda x: k.Softmax(axis=1)(k.Dense(4)(x)), [(6, 5)]),
+    "hard-swish": (lambda k: lambda x: k.Dense(4)(k.Activation("hard_silu")(x)), [(40,)]),
     "leaky": (lambda k: lambda x: k.LeakyReLU()(x), [(40,)]),
     "hard-sigmoid": (lambda k: lambda x: k.Activation("hard_sigmoid")(x), [(40,)]),
     "gelu": (lambda k: lambda x: k.Dense(4)(k.Activation("gelu")(x)), [(40,)]),
@@ -159,7 +113,11 @@ def test_every_layer_answers_the_same_as_its_file(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["conv", "depthwise", "transposed", "dense", "add", "concatenate", "pools", "lone-norm"]
+    "name",
+    [
+        *("conv", "depthwise", "transposed", "dense", "add", "concatenate", "pools", "lone-norm"),
+        *("softmax", "softmax-of-rows", "swish", "tanh", "gated"),
+    ],
 )
 def test_layers_with_16_bit_activations_answer_the_same_as_their_file(name: str) -> None:
     import keras
@@ -230,12 +188,20 @@ def test_weights_of_4_bits_are_packed_and_exceptions_hold() -> None:
     }
 
 
+def test_weights_of_4_bits_with_16_bit_activations_are_packed_where_the_kernel_reads_them() -> None:
+    made, content, x = quantized(ds_cnn(), weight_bits=4, activation_bits=16)
+    assert steps_apart(made, content, x).max() == 0
+    kinds = {tensor.shape: tensor.dtype for tensor in FileGraph.from_bytes(content).constants()}
+    assert kinds[8, 4, 3, 1] == kinds[8, 1, 1, 8] == kinds[5, 8] == "int4"
+    assert kinds[1, 3, 3, 8] == "int8"
+
+
 def test_a_layer_without_an_integer_form_is_named_and_can_be_left_in_float() -> None:
     import keras
 
     layers = keras.layers
     inputs = keras.Input((5, 3))
-    x = layers.LSTM(4, name="memory")(layers.Dense(6, name="before")(inputs))
+    x = layers.LSTM(4, activation="gelu", name="memory")(layers.Dense(6, name="before")(inputs))
     model = keras.Model(inputs, layers.Dense(2, name="after")(x))
     with pytest.raises(ModelError) as caught:
         quantized(model)

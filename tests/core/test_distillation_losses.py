@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -165,6 +166,26 @@ def test_attention_is_where_the_squares_are_large(seed: int) -> None:
     expected = np.square(attention(student) - attention(teacher)).sum(1)
     assert value(AttentionLoss(), teacher, student) == pytest.approx(expected, rel=1e-3, abs=1e-5)
     assert value(AttentionLoss(), teacher, -3 * teacher[..., ::-1]) == pytest.approx(np.zeros(5), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [HintLoss(3, 3), AttentionLoss()], ids=["hints", "attention"])
+def test_maps_of_other_sizes_are_averaged_to_the_smaller_one(loss: Any) -> None:
+    small, large = drawn(0, 5, 2, 6, 3), drawn(1, 5, 6, 3, 3)
+    squares = isinstance(loss, AttentionLoss)
+    pooled = (np.square(large).sum(-1) if squares else large).reshape(5, 2, 3, 3, -1).mean(2).squeeze()
+    narrow = (np.square(small).sum(-1) if squares else small).reshape(5, 2, 3, 2, -1).mean(3).squeeze()
+    same = (np.sqrt(pooled)[..., None], np.sqrt(narrow)[..., None]) if squares else (pooled, narrow)
+    assert value(loss, large, small) == pytest.approx(value(loss, *same), rel=1e-4, abs=1e-6)
+
+
+def test_a_size_that_is_no_multiple_is_averaged_by_parts() -> None:
+    from penjing.compression.distillation.resizing import averaged
+
+    features = drawn(0, 2, 5, 3)
+    got = np.asarray(averaged(features, [2]))
+    first = (features[:, 0] + features[:, 1] + 0.5 * features[:, 2]) / 2.5
+    last = (0.5 * features[:, 2] + features[:, 3] + features[:, 4]) / 2.5
+    assert got == pytest.approx(np.stack([first, last], 1), rel=1e-5, abs=1e-6)
 
 
 def huber(difference: float) -> float:

@@ -106,7 +106,7 @@ def test_a_file_that_grows_is_refused_in_every_mode(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"mode": "dynamic", "layers": {"a": "int16x8"}}, "mode dynamic has no int16x8 layers"),
-        ({"mode": "int16x8", "layers": {"a": "int4"}}, "mode int16x8 has no int4 layers"),
+        ({"mode": "float16", "layers": {"a": "int4"}}, "mode float16 has no int4 layers"),
         ({"mode": "dynamic", "compact_biases": True}, "compact_biases is about int8 and int16x8"),
         ({"mode": "float16", "rounding": "adaround"}, "not float16"),
         ({"replace_relu6": True}, "replace_relu6 is a part of equalize"),

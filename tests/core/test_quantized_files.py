@@ -170,10 +170,14 @@ def test_the_first_pattern_that_fits_decides(model: keras.Model) -> None:
     assert [plan[name].precision for name in ("stem", "hidden", "quarter")] == ["int16x8", "float", "int16x8"]
 
 
-@pytest.mark.parametrize("name", ["stem", "depthwise", "hidden"])
-def test_weights_of_4_bits_stand_in_an_integer_layer(model: keras.Model, x: np.ndarray, name: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [*(("int8", name) for name in ("stem", "depthwise", "hidden")), ("int16x8", "stem"), ("int16x8", "hidden")],
+)
+def test_weights_of_4_bits_stand_in_an_integer_layer(model: keras.Model, x: np.ndarray, mode: str, name: str) -> None:
     place = ["stem", "depthwise", "hidden"].index(name)
-    content = written(model, x, layers={name: "int4"})
+    content = written(model, x, mode=mode, layers={name: "int4"})
+    assert activation_types(content) == [mode.removesuffix("x8")] * 4
     types = ["int8"] * 4
     types[place] = "int4"
     assert weight_types(content) == types
@@ -183,6 +187,7 @@ def test_weights_of_4_bits_stand_in_an_integer_layer(model: keras.Model, x: np.n
     assert np.abs(weights.values).max() == 7
     # The bias counts in steps of input times weights.
     bias, scale = tensors[operator.inputs[2]], tensors[operator.inputs[0]].scales[0]
+    assert bias.dtype == {"int8": "int32", "int16x8": "int64"}[mode]
     assert np.allclose(bias.scales, np.array(weights.scales) * scale, rtol=1e-6)
     for kernels in KERNELS:
         outputs = LiteRTModel(content, kernels=kernels).predict(x)
@@ -398,3 +403,10 @@ def test_a_layer_that_cannot_have_4_bits_is_refused() -> None:
         plan_layers(model, QuantizeSettings(layers={"rec": "int4"}))
     plan = plan_layers(model, QuantizeSettings(layers={"*": "int4"}))
     assert [plan[name].precision for name in ("rec", "head")] == ["int8", "int4"]
+
+
+def test_a_depthwise_layer_with_16_bit_activations_cannot_have_4_bits(model: keras.Model) -> None:
+    with pytest.raises(ModelError, match="takes them for bytes"):
+        plan_layers(model, QuantizeSettings(mode="int16x8", layers={"depthwise": "int4"}))
+    plan = plan_layers(model, QuantizeSettings(mode="int16x8", layers={"*": "int4"}))
+    assert [plan[name].precision for name in ("stem", "depthwise", "hidden")] == ["int4", "int16x8", "int4"]

@@ -110,6 +110,27 @@ def test_nothing_may_follow_the_step_that_decides_how_the_file_is_written(host: 
         plan(TEXT + '\n[[steps]]\ntechnique = "finetune"\n', host)
 
 
+CLUSTERED = """
+[[steps]]
+technique = "cluster-weights"
+[[steps]]
+technique = "finetune"
+[[steps]]
+technique = "quantize"
+"""
+
+
+@pytest.mark.parametrize("setting", ['rounding = "adaround"', "equalize = true"])
+def test_settings_that_would_break_an_earlier_promise_are_refused_before_anything_runs(
+    host: PluginHost, setting: str
+) -> None:
+    assert len(plan(CLUSTERED + "bias_correction = true\n", host)) == 3
+    with pytest.raises(RecipeError, match="would break what step 1, 'cluster-weights', promises") as caught:
+        plan(CLUSTERED + setting + "\n", host)
+    assert caught.value.where == "mine.toml, line 7"
+    assert setting.split()[0] in (caught.value.why or "")
+
+
 def test_settings_that_contradict_each_other_are_refused(host: PluginHost) -> None:
     with pytest.raises(RecipeError, match="do not fit together") as caught:
         plan(TEXT.replace("sparsity = 0.8", "sparsity = 0.8\nbegin = 0.9"), host)

@@ -417,6 +417,9 @@ class Technique:
     not_before: tuple[str, ...] = ()
     """Techniques that would break what this one promises, so that they may not stand after it: for a plugin whose
     promise the others cannot know."""
+    conflict: str | None = None
+    """`f(settings, earlier: str) -> str | None`: why the step, with these settings, would break what the technique
+    `earlier` promises, naming the setting; None where it would not. For what `not_after` is too coarse for."""
 
 
 # --------------------------------------------------------------------------------- exporters, targets, the rest

@@ -102,5 +102,6 @@ TECHNIQUES = (
         preview=f"{_QUANTIZE}:preview",
         search_space=f"{_QUANTIZE}:search_space",
         ends_recipe=True,
+        conflict=f"{_SETTINGS}.quantization:conflict",
     ),
 )

@@ -135,6 +135,9 @@ def _matrices(path: str, layer: Any) -> Iterator[tuple[str, Any, Any]]:
         if isinstance(layer, kinds):
             for name in names:
                 yield f"{path}/{name}", layer, getattr(layer, name)
+    if hasattr(layer, "named_matrices"):  # a recurrent layer with simulated quantization
+        for name, owner, variable in layer.named_matrices():
+            yield f"{path}/{name}", owner, variable
     if isinstance(layer, keras.layers.RNN):
         yield from _matrices(path, layer.cell)
     elif isinstance(layer, keras.layers.StackedRNNCells):

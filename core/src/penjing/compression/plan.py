@@ -80,10 +80,31 @@ def plan_steps(recipe: Recipe, host: TechniqueSource, resolve: Resolve) -> tuple
                 )
         model = resolve(technique.settings, contribution.source)
         settings = check_settings(model, step.settings, recipe, ("steps", index), f"technique '{technique.name}'")
+        if technique.conflict is not None:
+            _check_conflicts(resolve(technique.conflict, contribution.source), planned, settings, recipe, index)
         planned.append(
             PlannedStep(number=index + 1, technique=technique, settings=settings, source=contribution.source)
         )
     return tuple(planned)
+
+
+def _check_conflicts(
+    conflict: Callable[[BaseModel, str], str | None],
+    planned: Sequence[PlannedStep],
+    settings: BaseModel,
+    recipe: Recipe,
+    index: int,
+) -> None:
+    for before in planned:
+        why = conflict(settings, before.technique.name)
+        if why is not None:
+            raise RecipeError(
+                f"step {index + 1}, '{recipe.steps[index].technique}', would break what step {before.number}, "
+                f"'{before.technique.name}', promises",
+                where=recipe.where("steps", index, "technique"),
+                why=why,
+                hint=f"leave the setting out, or the step '{before.technique.name}'",
+            )
 
 
 def _cannot_follow(before: Technique, after: Technique) -> str | None:

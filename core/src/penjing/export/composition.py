@@ -30,14 +30,14 @@ def operator_names(model: Any, graph: Any) -> list[str]:
     return [_CODES[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in codes]
 
 
-def compose(base: Any, variants: Mapping[str, Any], precisions: Sequence[str]) -> Any:
+def compose(base: Any, variants: Mapping[str, Any], precisions: Sequence[str], int4_as: str) -> Any:
     """Write each operator in its precision.
 
     Args:
         base: The float file (object API), of one graph.
         variants: Files of the same network by precision, "int8" and "int16x8" as far as they are needed.
-        precisions: Precision of each of the base's operators: "float", "int16x8", "int8" or "int4" (weights of 4 bits
-            in an int8 operator).
+        precisions: Precision of each of the base's operators: "float", "int16x8", "int8" or "int4" (weights of 4 bits).
+        int4_as: The variant that an operator with weights of 4 bits is made of.
 
     Returns:
         The file's object form. An input has the most precise type that its readers take, an output that of its writer.
@@ -45,12 +45,13 @@ def compose(base: Any, variants: Mapping[str, Any], precisions: Sequence[str]) -
     Raises:
         ModelError: A variant is not the same network operator for operator.
     """
-    return _Composition(base, variants).run(precisions)
+    return _Composition(base, variants, int4_as).run(precisions)
 
 
 class _Composition:
-    def __init__(self, base: Any, variants: Mapping[str, Any]) -> None:
+    def __init__(self, base: Any, variants: Mapping[str, Any], int4_as: str) -> None:
         self.base = base
+        self.int4_as = int4_as
         self.graph = base.subgraphs[0]
         self.names = operator_names(base, self.graph)
         self.variants = {"float": base, **variants}
@@ -86,7 +87,7 @@ class _Composition:
         return plain
 
     def _variant(self, precision: str) -> str:
-        return "int8" if precision == "int4" else precision
+        return self.int4_as if precision == "int4" else precision
 
     def _inputs(self, precisions: Sequence[str]) -> None:
         order = {schema.TensorType.FLOAT32: 0, schema.TensorType.INT16: 1}
@@ -151,7 +152,7 @@ class _Composition:
         scales = np.asarray(self.out.tensors[operator.inputs[1]].quantization.scale, np.float64)
         scales = scales * float(activation.quantization.scale[0])
         bias = self.graph.tensors[source.inputs[2]]
-        dtype = np.int64 if precision == "int16x8" else np.int32
+        dtype = np.int64 if self._variant(precision) == "int16x8" else np.int32
         key = ("bias", int(source.inputs[2]), dtype, scales.tobytes())
         if key not in self.constants:
             steps = np.round(constant(self.base, bias).astype(np.float64) / scales)

@@ -23,7 +23,17 @@ _TYPE = schema.TensorType
 KEEP_THE_GRID = frozenset(
     {
         *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "PAD", "MIRROR_PAD", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER"),
-        *("SPLIT", "PACK", "UNPACK", "TILE", "BROADCAST_TO", "MAX_POOL_2D", "REDUCE_MAX", "RESIZE_NEAREST_NEIGHBOR"),
+        *(
+            "SPLIT",
+            "SPLIT_V",
+            "PACK",
+            "UNPACK",
+            "TILE",
+            "BROADCAST_TO",
+            "MAX_POOL_2D",
+            "REDUCE_MAX",
+            "RESIZE_NEAREST_NEIGHBOR",
+        ),
         *("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
         *("CONCATENATION", "MAXIMUM", "MINIMUM"),
     }
@@ -47,8 +57,9 @@ _ROUND_16 = frozenset(
 ROUND = _ROUND_16 | {"HARD_SWISH", "ELU", "GELU"}
 """Operators without weights that round: they compute with integers where their output is marked."""
 
-_PACKED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-"""Operators whose kernels read weights of 4 bits. The others, and 16-bit activations, get a byte for each."""
+_PACKED = {8: ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), 16: ("CONV_2D", "FULLY_CONNECTED")}
+"""Operators whose kernels read weights of 4 bits, by bits of the activations; the others get a byte for each weight.
+DEPTHWISE_CONV_2D with 16-bit activations takes them for bytes, without an error."""
 
 
 def to_integers(content: bytes, recording: Recording) -> bytes:
@@ -137,7 +148,7 @@ class _Rewriter(IntegerGraph):
             assert weights is not None
             self.used.add(weights.layer)
             grid = self.grids[made[at_input]]
-            made[at_weights] = self.add_weights(weights, weights.bits == 4 and grid.bits == 8 and name in _PACKED)
+            made[at_weights] = self.add_weights(weights, weights.bits == 4 and name in _PACKED[grid.bits])
             if at_bias < len(inputs) and inputs[at_bias] >= 0:
                 made[at_bias] = self.add_bias(self.values_of(inputs[at_bias]), grid, weights.scales)
             return made

@@ -60,6 +60,8 @@ class IntegerGraph:
         for operator in self.graph.operators:
             for tensor in operator.inputs:
                 self.consumers.setdefault(int(tensor), []).append(operator)
+        self.constants: dict[tuple[Any, ...], int] = {}
+        """New constants by content: layers that are called in every step have theirs once."""
         self.used: set[str] = set()
         self.floats = {number for number, tensor in enumerate(self.tensors) if tensor.type == _TYPE.FLOAT32}
         """Tensors that were float32 in the file that came in."""
@@ -151,17 +153,28 @@ class IntegerGraph:
             self.make_integer(len(self.tensors) - 1, grid)
         return len(self.tensors) - 1
 
-    def add_constant(self, values: np.ndarray, kind: int, scales: list[float], axis: int) -> int:
-        """A new constant with symmetric scales along an axis."""
+    def add_constant(
+        self, values: np.ndarray, kind: int, scales: list[float], axis: int, shape: tuple[int, ...] | None = None
+    ) -> int:
+        """A constant with symmetric scales along an axis; equal ones are one tensor.
+
+        Args:
+            shape: Of the tensor, where the values are packed.
+        """
+        shape = values.shape if shape is None else shape
+        key = (values.tobytes(), shape, kind, tuple(scales), axis)
+        if key in self.constants:
+            return self.constants[key]
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         tensor = schema.TensorT()
-        tensor.shape, tensor.type = list(values.shape), kind
+        tensor.shape, tensor.type = list(shape), kind
         tensor.buffer = len(self.model.buffers) - 1
         tensor.quantization = _quantization(scales, [0] * len(scales), axis)
         self.tensors.append(tensor)
-        return len(self.tensors) - 1
+        self.constants[key] = len(self.tensors) - 1
+        return self.constants[key]
 
     def add_weights(self, weights: IntegerWeights, nibbles: bool) -> int:
         """The weight tensor in integers."""
@@ -169,9 +182,7 @@ class IntegerGraph:
         if not nibbles:
             return self.add_constant(weights.values.astype(np.int8), _TYPE.INT8, scales, weights.axis)
         content = np.frombuffer(packed(weights.values), np.uint8)
-        made = self.add_constant(content, _TYPE.INT4, scales, weights.axis)
-        self.tensors[made].shape = list(weights.values.shape)
-        return made
+        return self.add_constant(content, _TYPE.INT4, scales, weights.axis, weights.values.shape)
 
     def add_bias(self, values: np.ndarray, grid: Grid, scales: np.ndarray) -> int:
         """A bias in steps of input scale x weight scale."""

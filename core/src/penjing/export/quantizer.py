@@ -59,12 +59,14 @@ def write_quantized(
     names = operator_names(base, base.subgraphs[0])
     precisions = operator_precisions(base.subgraphs[0], names, model, settings.layers, settings.mode)
     variants = {}
+    # Weights of 4 bits go with the mode's own activations.
+    needed = {settings.mode if precision == "int4" else precision for precision in precisions}
     for precision, levels in (("int8", 256), ("int16x8", 65_535)):
-        if precision in precisions or (precision == "int8" and "int4" in precisions):
+        if precision in needed:
             ranges = chosen_ranges(observed, settings.calibration, settings.percentile, levels)
             share_ranges(base.subgraphs[0], names, ranges)
             variants[precision] = _variant(content, ranges, precision)
-    made = compose(base, variants, precisions)
+    made = compose(base, variants, precisions, int4_as=settings.mode)
     left = _left_in_float(made, precisions)
     if left and not settings.layers:
         raise ModelError(

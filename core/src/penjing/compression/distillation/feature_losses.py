@@ -11,18 +11,19 @@ from typing import Any
 import keras
 from keras import ops
 
+from penjing.compression.distillation.resizing import to_common_size
 from penjing.compression.settings.distillation import RelationLossSettings
 
 EPSILON = 1e-12
 
 
 class HintLoss:
-    """The distance of two feature maps of equal spatial size: mean of (teacher - projection(student))^2.
+    """The distance of two feature maps: mean of (teacher - projection(student))^2.
 
     Romero et al. 2015, "FitNets: hints for thin deep nets". The projection is theirs, a convolution of size 1 with
     bias, learned along; maps of equal width are compared as they are. Other than there, the distance is divided by the
     mean square of the teacher's map in the batch, so that a weight means the same for every layer: a student whose map
-    is 0 has distance 1.
+    is 0 has distance 1. Where spatial sizes differ the larger map is averaged to the smaller size (`resizing`).
     """
 
     def __init__(self, student_width: int, teacher_width: int) -> None:
@@ -40,6 +41,7 @@ class HintLoss:
         """Shape (batch,)."""
         if self.projection is not None:
             student = self.projection(student)
+        teacher, student = to_common_size(teacher, student, len(teacher.shape) - 2)
         axes = tuple(range(1, len(teacher.shape)))
         scale = ops.mean(ops.square(teacher)) + EPSILON
         return ops.mean(ops.square(student - teacher), axis=axes) / scale
@@ -48,17 +50,18 @@ class HintLoss:
 class AttentionLoss:
     """The squared distance of two attention maps: sums over the channels of the squares, of length 1.
 
-    Zagoruyko and Komodakis 2017, "Paying more attention to attention", activation-based with p = 2. Widths may differ,
-    spatial sizes may not.
+    Zagoruyko and Komodakis 2017, "Paying more attention to attention", activation-based with p = 2. Widths may differ;
+    where spatial sizes do, the sums of the larger map are averaged to the smaller size (`resizing`).
     """
 
     def keep(self, teacher: Any) -> Any:
-        """The attention map, shape (batch, positions)."""
-        return attention_map(teacher)
+        """The sums of squares, shape (batch, ...)."""
+        return energies(teacher)
 
     def compare(self, teacher: Any, student: Any, targets: Any) -> Any:
         """Shape (batch,), from 0 to 2."""
-        return ops.sum(ops.square(attention_map(student) - teacher), axis=-1)
+        teacher, student = to_common_size(teacher, energies(student), len(teacher.shape) - 1)
+        return ops.sum(ops.square(of_length_1(student) - of_length_1(teacher)), axis=-1)
 
 
 class RelationLoss:
@@ -92,11 +95,14 @@ class RelationLoss:
         return value
 
 
-def attention_map(features: Any) -> Any:
-    """Where a feature map is large: sum of squares over the channels, length 1. (batch, ..., width) to (batch,
-    positions)."""
-    size = ops.sum(ops.square(features), axis=-1)
-    flat = ops.reshape(size, (ops.shape(size)[0], -1))
+def energies(features: Any) -> Any:
+    """Where a feature map is large: the sum of squares over the channels. (batch, ..., width) to (batch, ...)."""
+    return ops.sum(ops.square(features), axis=-1)
+
+
+def of_length_1(values: Any) -> Any:
+    """One vector of length 1 per example. (batch, ...) to (batch, positions)."""
+    flat = ops.reshape(values, (ops.shape(values)[0], -1))
     return flat / ops.sqrt(ops.sum(ops.square(flat), axis=-1, keepdims=True) + EPSILON)
 
 

@@ -55,8 +55,9 @@ def default_pair(kind: Comparison, student: Mapping[str, Feature], teacher: Mapp
     """The pair that is compared when none is named.
 
     Hints and attention take the student's last feature map before the head for which the teacher has one of equal
-    spatial size, and the last such one of the teacher; models without feature maps give their last vectors before the
-    head (hints only). Relations take the last layers before the heads.
+    spatial size, and the last such one of the teacher; where no two sizes are equal, the last maps before the heads
+    with as many axes of space. Models without feature maps give their last vectors before the head (hints only).
+    Relations take the last layers before the heads.
 
     Raises:
         ModelError: There is no such pair.
@@ -66,14 +67,17 @@ def default_pair(kind: Comparison, student: Mapping[str, Feature], teacher: Mapp
         if ours and theirs:
             return ours[-1], theirs[-1]
     else:
-        for first in reversed([feature for feature in ours if feature.is_map]):
-            for second in reversed([feature for feature in theirs if feature.is_map]):
-                if first.spatial == second.spatial:
-                    return first, second
+        pairs = [(first, second) for first in _last_maps(ours) for second in _last_maps(theirs)]
+        for first, second in pairs:
+            if first.spatial == second.spatial:
+                return first, second
+        for first, second in pairs:
+            if len(first.spatial) == len(second.spatial):
+                return first, second
         has_maps = any(feature.is_map for feature in (*ours, *theirs))
         if kind == "hints" and not has_maps and ours and theirs:
             return ours[-1], theirs[-1]
-    needed = "layers before the head" if kind == "relations" else "feature maps of equal spatial size"
+    needed = "layers before the head" if kind == "relations" else "feature maps with as many axes of space"
     raise ModelError(
         f"student and teacher have no {needed}",
         where=f"setting 'losses', kind '{kind}'",
@@ -85,6 +89,10 @@ def default_pair(kind: Comparison, student: Mapping[str, Feature], teacher: Mapp
 
 def _before_head(features: Mapping[str, Feature]) -> list[Feature]:
     return [feature for feature in features.values() if feature.before_head and not feature.is_noise]
+
+
+def _last_maps(features: Sequence[Feature]) -> list[Feature]:
+    return [feature for feature in reversed(features) if feature.is_map]
 
 
 def fitting_layers(pattern: str, features: Mapping[str, Feature], whose: str) -> list[Feature]:
@@ -116,8 +124,8 @@ def _check_pair(
     reason = None
     if kind == "attention" and not (len(ours.shape) > 1 and len(theirs.shape) > 1):
         reason = "attention needs feature maps, with positions and channels"
-    elif kind != "relations" and ours.spatial != theirs.spatial:
-        reason = "their spatial sizes differ"
+    elif kind != "relations" and len(ours.spatial) != len(theirs.spatial):
+        reason = "one has more axes of space than the other"
     if reason is not None:
         raise ModelError(
             f"the layers '{ours.path}' and '{theirs.path}' cannot be compared: {ours.shape} and {theirs.shape}",

@@ -80,6 +80,28 @@ def apply_fixed_point(integers: Any, multiplier: Any, shift: Any) -> Any:
     return tf.bitwise.right_shift(rounded, right + tf.zeros_like(rounded))
 
 
+def divide_by_power(values: Any, power: Any) -> Any:
+    """values / 2^power, halves away from zero."""
+    power = tf.cast(power, tf.int64) + tf.zeros_like(values)
+    half = tf.bitwise.right_shift(tf.bitwise.left_shift(tf.ones_like(power), power), tf.ones_like(power))
+    return tf.bitwise.right_shift(values + half - tf.cast((values < 0) & (power > 0), tf.int64), power)
+
+
+def divide_up(values: Any, power: Any) -> Any:
+    """values / 2^power, halves up."""
+    power = power + tf.zeros_like(values)
+    half = tf.bitwise.right_shift(tf.bitwise.left_shift(tf.ones_like(power), power), tf.ones_like(power))
+    return tf.bitwise.right_shift(values + half, power)
+
+
+def bit_length(values: Any) -> Any:
+    """Bits of positive numbers below 2^32, int64."""
+    length = tf.zeros_like(values)
+    for power in range(32):
+        length += tf.cast(values >= 2**power, tf.int64)
+    return length
+
+
 def scale_wide_integers(integers: Any, factor: Any) -> Any:
     """The same for 64-bit accumulators (16-bit activations): the multiplier is cut to 15 bits, rounded once."""
     multiplier, shift = fixed_point(factor)

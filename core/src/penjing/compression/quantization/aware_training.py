@@ -14,10 +14,12 @@ import keras
 import numpy as np
 
 from penjing.compression.model_tree import check_patterns, check_traceable, walk_layers
+from penjing.compression.quantization.bidirectional import QuantizedBidirectional
 from penjing.compression.quantization.folding import QuantizedKernel
 from penjing.compression.quantization.graph_walk import Simulation
 from penjing.compression.quantization.ranges import Range, calibrating
 from penjing.compression.quantization.rebuild import rebuild
+from penjing.compression.quantization.recurrent import QuantizedRecurrent
 from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings
 from penjing.contract import ExportSettings, LayerChange, Preview, StepContext, StepOutcome
 from penjing.errors import DataError, ModelError
@@ -83,7 +85,7 @@ def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tu
     check_patterns(model, settings.exclude, "exclude")
     check_patterns(model, settings.keep_8_bits, "keep_8_bits")
     for path, layer in walk_layers(model):
-        if isinstance(layer, (QuantizedKernel, Range)):
+        if isinstance(layer, (QuantizedKernel, QuantizedRecurrent, QuantizedBidirectional, Range)):
             raise ModelError(
                 "the model simulates quantization already",
                 where=f"layer '{path}'",
@@ -102,7 +104,7 @@ def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tu
             keep_8_bits=settings.keep_8_bits,
         ),
     )
-    if not any(isinstance(layer, QuantizedKernel) for _, layer in walk_layers(made)):
+    if not any(isinstance(layer, QuantizedKernel) for layer in _parts(made)):
         raise ModelError(
             "no layer of the model is quantized",
             why="it has no Dense or convolution, or 'exclude' fits all of them",

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from penjing.compression.quantization import recurrent
 from penjing.compression.quantization.counterparts import KERNELS
 from penjing.errors import ModelError
 
@@ -47,6 +48,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "activation": (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax),
     "arithmetic": (layers.Add, layers.Subtract, layers.Multiply, layers.Average),
     "join": (layers.Concatenate, layers.Maximum, layers.Minimum),
+    "recurrent": (layers.LSTM, layers.GRU, layers.SimpleRNN),
+    "bidirectional": (layers.Bidirectional,),
     "real": (layers.LayerNormalization, layers.PReLU, layers.UnitNormalization),
 }
 
@@ -96,6 +99,11 @@ def _has_form(layer: Any) -> bool:
     """Whether the arguments of a layer of a known kind allow its integer form."""
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return False
+    if isinstance(layer, layers.Bidirectional):
+        known = isinstance(layer.forward_layer, _KINDS["recurrent"]) and layer.merge_mode in ("concat", "sum", "mul")
+        return known and recurrent.has_form(layer.forward_layer) and recurrent.has_form(layer.backward_layer)
+    if isinstance(layer, _KINDS["recurrent"]):
+        return recurrent.has_form(layer)
     if isinstance(layer, layers.UpSampling2D):
         return bool(layer.interpolation == "nearest")
     if isinstance(layer, layers.ReLU):

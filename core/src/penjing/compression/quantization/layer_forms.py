@@ -9,12 +9,12 @@ import keras
 
 from penjing.compression.model_tree import matches
 from penjing.compression.quantization import counterparts, coverage
+from penjing.compression.quantization.average_pooling import QuantizedAveragePooling
 from penjing.compression.quantization.coverage import Step
 from penjing.compression.quantization.graph_walk import Flow, Walk
 from penjing.compression.quantization.operations import (
     QuantizedActivation,
     QuantizedArithmetic,
-    QuantizedAveragePooling,
     QuantizedJoin,
     QuantizedMean,
 )

@@ -54,19 +54,28 @@ def plan_layers(model: keras.Model, settings: QuantizeSettings) -> dict[str, Lay
     for path, layer in walk_layers(model):
         pattern = next((pattern for pattern in settings.layers if matches(path, [pattern])), None)
         precision = settings.layers[pattern] if pattern is not None else _USUAL[settings.mode]
-        takes_int4 = isinstance(layer, (*ROUNDED_LAYERS, keras.layers.Embedding))
-        if pattern is not None and precision == "int4" and layer.weights and not takes_int4:
-            if "*" not in pattern:
+        why = _why_not_int4(layer, settings.mode) if pattern is not None and precision == "int4" else None
+        if why is not None:
+            if pattern is not None and "*" not in pattern:
                 raise ModelError(
                     f"a layer of kind {type(layer).__name__} cannot have weights of 4 bits",
                     where=f"layer '{path}', setting 'layers'",
-                    why="only operators of Dense, Conv, DepthwiseConv and Embedding layers take them",
-                    hint="give it 'int8' or 'float'",
+                    why=why,
+                    hint=f"give it '{_USUAL[settings.mode]}' or 'float'",
                 )
-            precision = "int8"
+            precision = "int8" if settings.mode != "int16x8" else "int16x8"
         small = _is_too_small(layer, precision, settings.mode)
         plan[path] = LayerPlan(layer=layer, precision="float" if small else precision, pattern=pattern, too_small=small)
     return plan
+
+
+def _why_not_int4(layer: Any, mode: str) -> str | None:
+    """Why a layer's weights cannot have 4 bits; None where they can, or where it has none."""
+    if layer.weights and not isinstance(layer, (*ROUNDED_LAYERS, keras.layers.Embedding)):
+        return "only operators of Dense, Conv, DepthwiseConv and Embedding layers take them"
+    if mode == "int16x8" and is_depthwise(layer):
+        return "LiteRT's depthwise kernel for 16-bit activations takes them for bytes and answers with wrong numbers"
+    return None
 
 
 def _is_too_small(layer: Any, precision: str, mode: str) -> bool:
@@ -85,7 +94,9 @@ def reason(entry: LayerPlan, settings: QuantizeSettings) -> str:
         "float16": "float16 weights",
         "int16x8": "int8 weights, int16 activations",
         "int8": "int8 weights and activations" if settings.mode in ("int8", "int16x8") else "int8 weights",
-        "int4": "int4 weights, int8 activations" if settings.mode == "int8" else "int4 weights",
+        "int4": {"int8": "int4 weights, int8 activations", "int16x8": "int4 weights, int16 activations"}.get(
+            settings.mode, "int4 weights"
+        ),
     }
     if entry.too_small:
         return "left in float32: it has too few weights to pay for their scales"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from penjing.compression.quantization import arithmetic, softmax
+from penjing.compression.quantization import arithmetic, softmax, tables, tables_16
 from penjing.compression.quantization.folding import ACTIVATIONS
 from penjing.compression.quantization.ranges import Range, is_calibrating
 from penjing.export import recording
@@ -42,7 +42,8 @@ class QuantizedOperation(keras.layers.Layer, ABC):
         return {**super().get_config(), "range": self.range_config, **own}
 
     def build(self, inputs_shape: Any, grid_shape: Any = None) -> None:
-        self.output_range.build()
+        if not self.output_range.built:  # two operations may share one
+            self.output_range.build()
         self.built = True
 
     @abstractmethod
@@ -250,73 +251,26 @@ class QuantizedActivation(QuantizedOperation):
             positive = self._scaled(offsets, arithmetic.double(grid[0] / own[0]))
             negative = self._scaled(offsets, arithmetic.double(grid[0] * slope / own[0]))
             return tf.where(offsets >= 0, positive, negative)
-        axis = self.options.get("axis", -1)
-        if self.activation_name == "softmax" and self.output_range.bits == 8 and axis in (-1, len(inputs.shape) - 1):
-            return tf.cast(softmax.softmax(arithmetic.offsets(inputs, grid), grid[0]), tf.float32) * own[0]
-        return super().exact(inputs, grid)
+        integers = self._kernel(arithmetic.offsets(inputs, grid), grid, own)
+        return super().exact(inputs, grid) if integers is None else arithmetic.real(integers, own)
 
+    def _kernel(self, offsets: Any, grid: Any, own: Any) -> Any | None:
+        """Integers as the operator's kernel computes them; None where the file holds no such operator."""
+        name, wide = self.activation_name, self.output_range.bits == 16
+        if name == "softmax":
+            return self._softmax(offsets, grid, own)
+        if wide:
+            kernel = {"sigmoid": tables_16.sigmoid, "tanh": tables_16.tanh}.get(name)
+            return None if kernel is None else kernel(offsets, grid[0])
+        if name in ("hard_silu", "hard_swish"):
+            return tables.hard_swish(offsets, grid, own)
+        function = tables.function_of(name, self.options)
+        return None if function is None else tables.looked_up(function, offsets, grid, own)
 
-@_register
-class QuantizedAveragePooling(keras.layers.Layer):
-    """Average pooling on integers: the grid stays, means are rounded to it.
-
-    Args:
-        pool_size, strides: One number per axis of space.
-        padding: "valid" or "same".
-        bits: Of the grid, 8 or 16.
-    """
-
-    def __init__(
-        self, *, pool_size: Sequence[int], strides: Sequence[int], padding: str, bits: int, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self.pool_size, self.strides, self.padding, self.bits = tuple(pool_size), tuple(strides), padding, bits
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding, "bits": self.bits}
-        return {**super().get_config(), **own}
-
-    def build(self, inputs_shape: Any, grid_shape: Any = None) -> None:
-        self.built = True
-
-    def _mean(self, inputs: Any) -> Any:
-        return keras.ops.average_pool(inputs, self.pool_size, self.strides, self.padding)
-
-    def call(self, inputs: Any, grid: Any, training: bool | None = None) -> tuple[Any, Any]:
-        made = recording.current()
-        if made is not None:
-            scale, zero_point = tf.get_static_value(grid)
-            same = recording.Grid(scale=float(scale), zero_point=int(zero_point), bits=self.bits)
-            return made.mark(self._mean(inputs), same), grid
-        if training or is_calibrating():
-            mean = self._mean(inputs)
-            if training:
-                rounded = tf.round(mean / grid[0]) * grid[0]
-                mean = mean + tf.stop_gradient(rounded - mean)
-            return mean, grid
-        integers = tf.round(inputs / grid[0]) + grid[1]
-        area = float(np.prod(self.pool_size))
-        low, high = self._padding(inputs.shape)
-        pads = [[0, 0], *([int(a), int(b)] for a, b in zip(low, high, strict=True)), [0, 0]]
-
-        def total(values: Any) -> Any:
-            mean = keras.ops.average_pool(tf.pad(values, pads), self.pool_size, self.strides, "valid")
-            return tf.cast(tf.round(mean * area), tf.int64)
-
-        summed, count = total(integers), total(tf.ones_like(integers[:1, ..., :1]))
-        half = count // 2
-        return arithmetic.real(tf.where(summed > 0, (summed + half) // count, -((half - summed) // count)), grid), grid
-
-    def _padding(self, shape: Any) -> tuple[list[int], list[int]]:
-        sizes = [int(size) for size in shape[1:-1]]
-        if self.padding == "valid":
-            return [0] * len(sizes), [0] * len(sizes)
-        needed = [
-            max((-(-size // stride) - 1) * stride + pool - size, 0)
-            for size, stride, pool in zip(sizes, self.strides, self.pool_size, strict=True)
-        ]
-        return [n // 2 for n in needed], [n - n // 2 for n in needed]
-
-    def compute_output_spec(self, inputs: Any, grid: Any, training: bool | None = None) -> Any:
-        mean = keras.ops.average_pool(inputs, self.pool_size, self.strides, self.padding)
-        return keras.KerasTensor(mean.shape, dtype="float32"), keras.KerasTensor((2,), dtype="float32")
+    def _softmax(self, offsets: Any, grid: Any, own: Any) -> Any:
+        rank = len(offsets.shape)
+        order = list(range(rank))
+        axis = self.options.get("axis", -1) % rank
+        order[axis], order[-1] = order[-1], order[axis]  # the operator knows the last axis alone
+        kernel = tables_16.softmax if self.output_range.bits == 16 else softmax.softmax
+        return tf.transpose(kernel(tf.transpose(offsets, order), grid[0]), order) + tf.cast(own[1], tf.int64)

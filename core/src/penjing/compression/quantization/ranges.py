@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -15,8 +16,19 @@ from penjing.compression.quantization import arithmetic, fake_quant
 from penjing.export import recording
 from penjing.export.recording import Grid
 
-_share: ContextVar[float] = ContextVar("share", default=0.0)
-"""What part of a range the current batch decides; 0 outside of a calibration."""
+
+@dataclass
+class _Batch:
+    share: float
+    """What part of a range the batch decides."""
+    before: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Ranges by identity as they were before the batch."""
+    seen: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """The smallest and largest value so far: a layer that is called several times observes them together."""
+
+
+_batch: ContextVar[_Batch | None] = ContextVar("batch", default=None)
+"""The batch of a calibration."""
 
 
 @contextmanager
@@ -26,16 +38,16 @@ def calibrating(batch: int) -> Iterator[None]:
     Args:
         batch: The number of the batch, from 1; each decides 1/batch of the range, so that all count alike.
     """
-    token = _share.set(1.0 / batch)
+    token = _batch.set(_Batch(1.0 / batch))
     try:
         yield
     finally:
-        _share.reset(token)
+        _batch.reset(token)
 
 
 def is_calibrating() -> bool:
     """Whether ranges are being set."""
-    return _share.get() > 0.0
+    return _batch.get() is not None
 
 
 FIXED_8 = {"softmax": (1.0 / 256, -128), "sigmoid": (1.0 / 256, -128), "tanh": (1.0 / 128, 0)}
@@ -110,9 +122,14 @@ class Range(keras.layers.Layer):
         """While calibrating, take a batch into account: the range becomes the mean over the batches so far."""
         if self.fixed is not None:
             return
-        first = _share.get()
-        self.low.assign_add(first * (tf.minimum(tf.reduce_min(values), 0.0) - self.low.value))
-        self.high.assign_add(first * (tf.maximum(tf.reduce_max(values), 0.0) - self.high.value))
+        batch = _batch.get()
+        assert batch is not None
+        before = batch.before.setdefault(id(self), (float(self.low), float(self.high)))
+        low, high = batch.seen.get(id(self), (0.0, 0.0))
+        low, high = min(low, float(tf.reduce_min(values))), max(high, float(tf.reduce_max(values)))
+        batch.seen[id(self)] = (low, high)
+        self.low.assign(before[0] + batch.share * (low - before[0]))
+        self.high.assign(before[1] + batch.share * (high - before[1]))
         if self.kind == "learned":
             span = tf.maximum(-self.low.value, self.high.value) if self.bits == 16 else self.high - self.low
             self.log_step.assign(tf.math.log(tf.maximum(span / (32767.0 if self.bits == 16 else 255.0), 1e-7)))

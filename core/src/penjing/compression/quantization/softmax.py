@@ -36,23 +36,18 @@ def softmax(offsets: Any, scale: Any) -> Any:
     counts = difference >= tf.cast(lowest, tf.int64)
     shifted = difference * tf.cast(counts, tf.int64) * tf.bitwise.left_shift(tf.ones_like(shift), shift)
     exponentials = _exponential(_high(shifted, multiplier)) * tf.cast(counts, tf.int64)
-    total = tf.reduce_sum(_divide(exponentials, 31 - _SUM_BITS), -1, keepdims=True)
+    total = tf.reduce_sum(arithmetic.divide_by_power(exponentials, 31 - _SUM_BITS), -1, keepdims=True)
     # Shift the sum until its first bit is the 32nd; what is left of it is 1 + x with x from 0 to 1.
-    spare = 32 - _bit_length(total)
+    spare = 32 - arithmetic.bit_length(total)
     reciprocal = _reciprocal(tf.bitwise.left_shift(total, spare) - 2**31)
-    return tf.clip_by_value(_divide(_high(reciprocal, exponentials), (31 - _SUM_BITS) - spare + 31 - 8), 0, 255)
+    return tf.clip_by_value(
+        arithmetic.divide_by_power(_high(reciprocal, exponentials), (31 - _SUM_BITS) - spare + 31 - 8), 0, 255
+    )
 
 
 def _high(a: Any, b: Any) -> Any:
     """The product of two Q0.31 numbers: rounded high half of twice the product."""
     return tf.bitwise.right_shift(a * b + 2**30, tf.constant(31, tf.int64) + 0 * (a * b))
-
-
-def _divide(values: Any, power: Any) -> Any:
-    """values / 2^power, halves away from zero."""
-    power = tf.cast(power, tf.int64) + tf.zeros_like(values)
-    half = tf.bitwise.right_shift(tf.bitwise.left_shift(tf.ones_like(power), power), tf.ones_like(power))
-    return tf.bitwise.right_shift(values + half - tf.cast((values < 0) & (power > 0), tf.int64), power)
 
 
 def _saturate(values: Any) -> Any:
@@ -79,7 +74,7 @@ def _exponential_near_zero(values: Any) -> Any:
     x2 = _high(x, x)
     x3, x4 = _high(x2, x), _high(x2, x2)
     third = tf.constant(round(2**31 / 3), tf.int64)
-    higher = _divide(_high(_divide(x4, 2) + x3, third) + x2, 1)
+    higher = arithmetic.divide_by_power(_high(arithmetic.divide_by_power(x4, 2) + x3, third) + x2, 1)
     return _saturate(centre + _high(centre, x + higher))
 
 
@@ -91,11 +86,3 @@ def _reciprocal(values: Any) -> Any:
         error = 2**29 - _high(half_denominator, x)
         x = x + _saturate(_high(x, error) * 4)
     return _saturate(x * 2)
-
-
-def _bit_length(values: Any) -> Any:
-    """Bits of positive numbers below 2^32, int64."""
-    length = tf.zeros_like(values)
-    for power in range(32):
-        length += tf.cast(values >= 2**power, tf.int64)
-    return length

@@ -62,11 +62,11 @@ class _FeatureLossSettings(_LossSettings):
 class HintLossSettings(_FeatureLossSettings):
     """Compare feature maps, through a learned projection where the widths differ."""
 
-    kind: Literal["hints"] = Field(description="compare feature maps of equal spatial size")
+    kind: Literal["hints"] = Field(description="compare feature maps")
 
 
 class AttentionLossSettings(_FeatureLossSettings):
-    """Compare where feature maps are large, whatever their widths."""
+    """Compare where feature maps are large, whatever their widths and sizes."""
 
     kind: Literal["attention"] = Field(description="compare maps of where the features are large")
 

@@ -11,7 +11,7 @@ LayerPrecision = Literal["float", "float16", "int16x8", "int8", "int4"]
 
 PRECISIONS_OF: dict[str, tuple[LayerPrecision, ...]] = {
     "int8": ("float", "int16x8", "int8", "int4"),
-    "int16x8": ("float", "int16x8", "int8"),
+    "int16x8": ("float", "int16x8", "int8", "int4"),
     "dynamic": ("float", "int8", "int4"),
     "weight-only-int8": ("float", "int8", "int4"),
     "weight-only-int4": ("float", "int8", "int4"),
@@ -73,3 +73,14 @@ class QuantizeSettings(BaseModel):
         if self.replace_relu6 and not self.equalize:
             raise ValueError("replace_relu6 is a part of equalize, which is off")
         return self
+
+
+def conflict(settings: QuantizeSettings, earlier: str) -> str | None:
+    """Why preparing the weights so would undo an earlier step; None where it would not."""
+    if earlier != "cluster-weights":
+        return None
+    if settings.rounding == "adaround":
+        return "rounding = 'adaround' rounds each weight by itself, so that equal weights get different integers"
+    if settings.equalize:
+        return "equalize = true multiplies each input channel by a factor of its own, so that equal weights differ"
+    return None
