@@ -10,7 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PROJECTS := core/pyproject.toml datasets/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-DEV := build hatchling hypothesis import-linter jsonschema mypy pyarrow pytest pytest-timeout ruff
+DEV := build hatchling hypothesis implicit import-linter jsonschema mypy pyarrow pydicom pytest pytest-timeout ranx \
+  ruff tables
+# What the plugins under examples/ need.
+DEV += mlflow-skinny onnx onnxruntime tf2onnx
 
 .PHONY: help demo test slow lint format bench clean
 
@@ -29,7 +32,7 @@ $(VENV)/created:
 
 $(VENV)/installed: $(VENV)/created constraints.txt $(PROJECTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e "core[compress,microcontroller]" -e datasets $(foreach plugin,$(PLUGINS),-e $(plugin))
+	  -e "core[compress,microcontroller]" -e datasets $(foreach plugin,$(PLUGINS),-e "$(plugin)[compress]")
 	$(BIN)/python -m compileall -q core/src datasets/src $(foreach plugin,$(PLUGINS),$(plugin)/src)
 	@touch $@
 

@@ -5,6 +5,7 @@ The public verbs are imported when first used, so that `import penjing` stays li
 - `compress(model, recipe=..., data=..., metric=..., budget=..., output=...)`: from a model to a verified small file;
 - `compare_runs([folder, folder])`: finished runs beside each other, as a table in a notebook;
 - `load_bundle(folder)`: run a finished bundle with LiteRT alone, without TensorFlow;
+- `load_model(path)`: a Keras model out of a run folder, with penjing's own layers known;
 - `write_c_array(bundle, folder)`: a bundle as C++ source for microcontrollers, for exporters that add to it;
 - `Recipe`: an ordered list of steps, read from TOML;
 - `hookimpl`: marks a plugin's hook implementations.
@@ -16,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penjing.compression.checkpoint import load_model
     from penjing.export.c_array import write_c_array
     from penjing.hookspecs import hookimpl
     from penjing.recipe import Recipe
@@ -30,11 +32,21 @@ _HOMES = {
     "compare_runs": "penjing.runner.comparison",
     "hookimpl": "penjing.hookspecs",
     "load_bundle": "penjing.runtime",
+    "load_model": "penjing.compression.checkpoint",
     "Recipe": "penjing.recipe",
     "write_c_array": "penjing.export.c_array",
 }
 
-__all__ = ["Recipe", "__version__", "compare_runs", "compress", "hookimpl", "load_bundle", "write_c_array"]
+__all__ = [
+    "Recipe",
+    "__version__",
+    "compare_runs",
+    "compress",
+    "hookimpl",
+    "load_bundle",
+    "load_model",
+    "write_c_array",
+]
 
 
 def __getattr__(name: str) -> Any:

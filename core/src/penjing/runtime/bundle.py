@@ -22,6 +22,13 @@ class LoadedBundle:
         self.files = dict(files)
 
     @property
+    def run_folder(self) -> Path | None:
+        """The run that made the bundle, where the bundle still lies in it: its `reference.keras` and the models after
+        each step, `steps/NN-technique/model.keras`. None for a bundle that was copied elsewhere."""
+        run = self.folder.resolve().parent
+        return run if (run / "run.json").is_file() and (run / "reference.keras").is_file() else None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Class names in the order of the outputs."""
         return tuple(self.manifest.labels)

@@ -1,0 +1,1 @@
+"""Runs of penjing as runs of MLflow."""

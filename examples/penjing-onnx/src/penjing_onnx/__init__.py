@@ -1,0 +1,1 @@
+"""Bundles of penjing as ONNX."""

@@ -1,0 +1,1 @@
+"""Ternary weights as a step of a recipe."""
