@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
-from source_docs import cell, classes, code, fields, one_line
+from source_docs import cell, classes, code, constant_docstring, fields, one_line
 
 from penjing import contract
 
@@ -20,7 +20,8 @@ strings, `"package.module:function"`, and imported when it is first needed. Arra
 
 def page() -> str:
     """The page."""
-    return "\n".join([INTRODUCTION, *(_section(kind) for kind in classes(contract))])
+    version = f"## Its version\n\n{constant_docstring(contract, 'CONTRACT_VERSION')}\n"
+    return "\n".join([INTRODUCTION, version, *(_section(kind) for kind in classes(contract))])
 
 
 def _section(kind: type) -> str:

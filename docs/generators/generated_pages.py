@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import bundle_schema
+import checks_page
 import commands_page
 import contract_page
 import hooks_page
@@ -15,7 +16,7 @@ import settings_page
 
 DOCS = Path(__file__).resolve().parents[1]
 
-WHOLE: Mapping[str, Callable[[], str]] = {
+WHOLE: dict[str, Callable[[], str]] = {
     "reference/hooks.md": hooks_page.page,
     "reference/contract.md": contract_page.page,
     "reference/commands.md": commands_page.page,
@@ -23,6 +24,8 @@ WHOLE: Mapping[str, Callable[[], str]] = {
     "reference/bundle.schema.json": bundle_schema.schema,
 }
 """Files that are generated from their first line to their last."""
+if checks_page.is_there():
+    WHOLE["reference/checks.md"] = checks_page.page
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "bundle fields": bundle_schema.tables,

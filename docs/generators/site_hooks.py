@@ -60,6 +60,8 @@ def on_config(config: Any) -> Any:
     """Put the generated pages into the navigation."""
     plugins = [{plugin.command: plugin.page} for plugin in plugin_pages()]
     _section(config.nav, "Domains").extend(plugins)
+    if (ROOT / "docs/reference/checks.md").is_file():
+        _section(config.nav, "Plugins").append({"Conformance checks": "reference/checks.md"})
     _section(config.nav, "Project").extend(
         [{"Contributing": PROJECT_PAGES["CONTRIBUTING.md"]}, {"Changes": PROJECT_PAGES["CHANGELOG.md"]}]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -56,15 +57,28 @@ def code(text: str) -> str:
     return f"`{cell(text)}`" if text else ""
 
 
+def constant_docstring(module: ModuleType, name: str) -> str:
+    """The docstring below a constant of a module, with its paragraphs."""
+    return inspect.cleandoc(_docstrings(ast.parse(inspect.getsource(module)).body).get(name, ""))
+
+
 def _attribute_docstrings(kind: type) -> dict[str, str]:
     (node,) = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body
     assert isinstance(node, ast.ClassDef)
+    return {name: one_line(text) for name, text in _docstrings(node.body).items()}
+
+
+def _docstrings(body: list[ast.stmt]) -> dict[str, str]:
+    """Texts that stand right below assignments, by the name that is assigned to."""
     texts = {}
-    for statement, following in zip(node.body, node.body[1:], strict=False):
-        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+    for statement, following in itertools.pairwise(body):
+        target = statement.target if isinstance(statement, ast.AnnAssign) else None
+        if isinstance(statement, ast.Assign):
+            target = statement.targets[0]
+        if not isinstance(target, ast.Name):
             continue
         if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-            texts[statement.target.id] = one_line(str(following.value.value))
+            texts[target.id] = str(following.value.value)
     return texts
 
 

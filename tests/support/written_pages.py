@@ -58,5 +58,6 @@ def anchors(page: Path) -> set[str]:
 
     used: set[str] = set()
     for title in re.findall(r"^#+ (.+)$", without_code(page), re.MULTILINE):
-        unique(slugify(re.sub(r"[`*\[\]]|\(.*?\)(?=$)", "", title), "-"), used)
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title)
+        unique(slugify(re.sub(r"[`*]", "", words), "-"), used)
     return used
