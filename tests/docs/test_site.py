@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -106,3 +107,20 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     loading = re.compile(r"<(?:link|script|img|iframe)[^>]*(?:href|src)=\"?(https?://[^\" >]+)")
     for page in site.rglob("*.html"):
         assert loading.findall(page.read_text(encoding="utf-8")) == [], page.name
+
+
+def test_search_works_from_a_folder(site: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium here")
+    done = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", f"--user-data-dir={tmp_path}", "--virtual-time-budget=8000"),
+            *("--dump-dom", f"{(site / 'index.html').as_uri()}?q=arena"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert re.search(r"\d+ matching documents", done.stdout)
