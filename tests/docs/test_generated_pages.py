@@ -102,3 +102,12 @@ def test_the_schema_takes_a_real_manifest_and_refuses_a_wrong_one(finished_run: 
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)
+
+
+def test_every_field_of_the_bundle_says_what_it_means() -> None:
+    import bundle_schema
+
+    tables = bundle_schema.tables()
+    rows = [line for line in tables.splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    assert [row for row in rows if row.endswith("|  |")] == []
