@@ -68,7 +68,8 @@ def test_other_toml_is_toml() -> None:
 
 
 def test_the_pages_configuration_is_read_and_its_settings_are_all_that_there_are(tmp_path: Path) -> None:
-    configuration = pytest.importorskip("penjing.commands.configuration", reason="settings are in another branch")
+    from penjing.commands import configuration
+
     page = CHECKOUT / "docs/configuration.md"
     (block,) = blocks("toml", [page])
     (tmp_path / "penjing.toml").write_text(block.text)
@@ -95,8 +96,6 @@ def test_a_command_on_a_page_exists_with_these_options(command: str) -> None:
     words = shlex.split(command.partition(" > ")[0], comments=True)
     program = Path(words[0]).name
     if program == "penjing":
-        if is_awaited(words[1:3]):
-            pytest.xfail("this command is not in this checkout yet")
         parse(words[1:])
     elif program == "eval":
         parse(shlex.split(words[1].removeprefix("$(").removesuffix(")"))[1:])
@@ -108,24 +107,6 @@ def test_a_command_on_a_page_exists_with_these_options(command: str) -> None:
             check_requirement(wanted)
     else:
         assert program in {"cd", "python", "python3", "twine"}
-
-
-AWAITED = {
-    "plugins": {"check", "freeze", "install", "new", "trace", "uninstall"},
-    "export": set(),
-    "config": set(),
-}
-"""Commands that the pages describe and another branch brings. To be emptied once it is there."""
-
-
-def is_awaited(words: list[str]) -> bool:
-    """Whether a command is one of those, and missing."""
-    from penjing.commands.plugins import plugins
-
-    verb = words[0]
-    if verb not in VERBS:
-        return verb in AWAITED
-    return verb == "plugins" and words[1] in AWAITED["plugins"] and words[1] not in plugins.commands
 
 
 def parse(arguments: list[str]) -> None:
