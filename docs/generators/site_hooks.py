@@ -85,7 +85,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.generated_by:
         return markdown
     source = ROOT / "docs" / page.file.src_uri
-    return _with_site_links(markdown.replace("<!-- plugins -->", plugin_table()), source, page.file.src_uri)
+    return _with_site_links(markdown.replace("<!-- plugin pages -->", plugin_table()), source, page.file.src_uri)
 
 
 def on_page_content(content: str, **_: Any) -> str:
