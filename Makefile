@@ -15,7 +15,9 @@ DEV := build hatchling hypothesis implicit import-linter jsonschema mypy pyarrow
 # What the plugins under examples/ need.
 DEV += mlflow-skinny onnx onnxruntime tf2onnx
 
-.PHONY: help demo test slow lint format bench clean
+DOCS := mkdocs-material
+
+.PHONY: help demo test slow lint format bench docs clean
 
 help:
 	@echo "make demo    keyword spotting on the built-in sample, from nothing to a verified int8 file"
@@ -23,6 +25,7 @@ help:
 	@echo "make slow    the tests that take minutes"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   the quick benchmarks"
+	@echo "make docs    the documentation as a site, in site/ (open site/index.html)"
 	@echo "make clean   remove the environment, the demo's run and built files (other runs stay)"
 
 $(VENV)/created:
@@ -38,6 +41,10 @@ $(VENV)/installed: $(VENV)/created constraints.txt $(PROJECTS)
 
 $(VENV)/developing: $(VENV)/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(DEV)
+	@touch $@
+
+$(VENV)/documenting: $(VENV)/developing mkdocs.yml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(DOCS)
 	@touch $@
 
 demo: $(VENV)/installed
@@ -64,5 +71,11 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/help_speed.py
 	$(BIN)/python benchmarks/training_speed.py
 
+# The theme's advertisement of another tool is no warning about these pages.
+docs: $(VENV)/documenting
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m pytest -q tests/docs/test_generated_pages.py tests/docs/test_site.py
+	@echo "the site: site/index.html"
+
 clean:
-	rm -rf $(VENV) runs/demo dist build
+	rm -rf $(VENV) runs/demo dist build site

@@ -100,9 +100,7 @@ def penjing_exporters() -> Iterable[Exporter]:  # type: ignore[empty-body]
 
         @hookimpl
         def penjing_exporters():
-            yield Exporter(
-                name="zip", summary="One zip file.", export="penjing_zip.export:write"
-            )
+            yield Exporter(name="zip", summary="One zip file.", export="penjing_zip.export:write")
         ```
     """
 

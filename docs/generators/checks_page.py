@@ -1,0 +1,54 @@
+"""The reference of the conformance kit: what each check wants, and what to do where it does not hold."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from source_docs import cell
+
+INTRODUCTION = """# Conformance checks
+
+What `penjing plugins check` and `penjing.testing.parametrize_with_checks` run. Each check is a test of its own with a
+name; a known failure is listed by it, with a reason, and is strict: once the check holds again, the entry fails.
+"""
+
+TITLES = {
+    "plugin": "Any plugin",
+    "declaration": "A domain: the declaration",
+    "data": "A domain: the data",
+    "model": "A domain: model, teacher, baselines, augmentation",
+    "metrics": "A domain: metrics",
+    "run": "A domain: one run from the sample to a bundle",
+    "technique": "A technique",
+    "exporter": "An exporter",
+    "observer": "An observer",
+}
+
+
+def is_there() -> bool:
+    """Whether this penjing has the kit."""
+    return find_spec("penjing.testing") is not None
+
+
+def page() -> str:
+    """The page."""
+    parts = [INTRODUCTION]
+    for stage, checks in _by_stage().items():
+        rows = ["| check | what must hold | where it does not |", "|---|---|---|"]
+        rows += [f"| `{each.name}` | {cell(each.statement)} | {cell(each.remedy)} |" for each in checks]
+        parts.append(f"## {TITLES.get(stage, stage)}\n\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _by_stage() -> dict[str, list[Any]]:
+    from penjing.testing import conformance
+    from penjing.testing.checks import Check
+
+    found: dict[str, list[Any]] = {stage: [] for stage in TITLES}
+    for name, value in vars(conformance).items():
+        if name.endswith("CHECKS") and isinstance(value, tuple):
+            for check in value:
+                if isinstance(check, Check) and check not in found.setdefault(check.stage, []):
+                    found[check.stage].append(check)
+    return {stage: checks for stage, checks in found.items() if checks}

@@ -1,0 +1,63 @@
+"""What the documentation's pages hold: code blocks with their place, headings as the site links to them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PAGES = sorted(CHECKOUT.glob("docs/**/*.md"))
+"""Pages of the site; plugins' READMEs and the project's own are added to it when it is built."""
+READMES = [
+    *CHECKOUT.glob("*.md"),
+    *CHECKOUT.glob("*/README.md"),
+    *CHECKOUT.glob("plugins/*/README.md"),
+    *CHECKOUT.glob("examples/*/README.md"),
+]
+
+_FENCE = re.compile(r"^( *)```([a-z]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of code."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        """Page and line, for messages and test names."""
+        return f"{self.page.relative_to(CHECKOUT)}:{self.line}"
+
+
+def blocks(language: str, pages: list[Path] = PAGES) -> list[Block]:
+    """All blocks of a language, in the order of pages and lines."""
+    found = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for match in _FENCE.finditer(text):
+            if match[2] == language:
+                line = text.count("\n", 0, match.start()) + 1
+                code = "\n".join(each.removeprefix(match[1]) for each in match[3].split("\n"))
+                found.append(Block(page=page, line=line, language=language, text=code))
+    return found
+
+
+def without_code(page: Path) -> str:
+    """A page's text without its blocks of code."""
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """Fragments that a link to the page may have, as mkdocs makes them of headings."""
+    from markdown.extensions.toc import slugify, unique
+
+    used: set[str] = set()
+    for title in re.findall(r"^#+ (.+)$", without_code(page), re.MULTILINE):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title)
+        unique(slugify(re.sub(r"[`*]", "", words), "-"), used)
+    return used
