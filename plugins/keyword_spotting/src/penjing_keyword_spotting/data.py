@@ -16,6 +16,7 @@ from penjing_datasets.speech_synthesis import SILENCE, UNKNOWN, generate_speech
 from penjing_datasets.splits import PARTS, refuse_overlap, split_by_class, split_by_group
 from penjing_keyword_spotting import DOMAIN
 from penjing_keyword_spotting.features import FrontEnd
+from penjing_keyword_spotting.refit import join_training
 from penjing_keyword_spotting.task import as_task, cut_silence, task_clips, task_words
 
 DEFAULTS: dict[str, Any] = {
@@ -32,10 +33,12 @@ DEFAULTS: dict[str, Any] = {
     "max_broken_share": 0.05,
     "words": [],
     "unknown_ratio": 1.0,
+    "refit_share": 0.0,
 }
 """Options of the `[data]` table. `high_hz = 0` means 95 % of half the sample rate; `words` picks some classes of a
 collection and makes the others `_unknown_`, of which it takes `unknown_ratio` times as many clips as of one word (0 for
-all); `voices` is the size of the built-in sample."""
+all); `voices` is the size of the built-in sample. `refit_share = 0.9` moves so many of the speakers of validation and
+test into training: for a last training, when everything has been chosen and measured without it."""
 RANGES = {
     "sample_rate": (4_000, 192_000),
     "clip_seconds": (0.1, 10),
@@ -48,6 +51,7 @@ RANGES = {
     "voices": (3, 2_000),
     "max_broken_share": (0, 1),
     "unknown_ratio": (0, 1_000),
+    "refit_share": (0, 1),
 }
 
 FEWEST_SPEAKERS = len(PARTS)
@@ -144,6 +148,14 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end
             f"{sum(label not in (*words, SILENCE) for label in known.values()):,} clips of other words are _unknown_"
         )
     parts, groups = _parts(clips, classes, request.seed, notes)
+    if options["refit_share"]:
+        parts = join_training(
+            parts, np.asarray(clips.ids) if groups is None else groups, options["refit_share"], request.seed
+        )
+        notes.append(
+            f"{options['refit_share']:.0%} of the speakers of validation and test were moved into training: the figures "
+            "of this run hold for the few that are left"
+        )
     waveforms, ids, background, sha256 = clips.waveforms, list(clips.ids), clips.background, clips.sha256
     del clips  # its waveforms need not stay while copies are made
     if words and SILENCE not in classes:

@@ -51,6 +51,7 @@ KEYWORD_SPOTTING = Domain(
         "default": f"{_PACKAGE}:recipes/default.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
+        "pretrained": f"{_PACKAGE}:recipes/pretrained.toml",
     },
     budget={"flash": "40KB", "drop": "0.02"},
     split_by="speaker",
