@@ -153,8 +153,8 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any], front_end
             parts, np.asarray(clips.ids) if groups is None else groups, options["refit_share"], request.seed
         )
         notes.append(
-            f"{options['refit_share']:.0%} of the speakers of validation and test were moved into training: the figures "
-            "of this run hold for the few that are left"
+            f"{options['refit_share']:.0%} of the speakers of validation and test were moved into training: the "
+            "figures of this run hold for the few that are left"
         )
     waveforms, ids, background, sha256 = clips.waveforms, list(clips.ids), clips.background, clips.sha256
     del clips  # its waveforms need not stay while copies are made
