@@ -105,10 +105,10 @@ def test_what_is_no_recording_is_refused(kws_run, run_penjing, tmp_path: Path) -
         assert name in done.stderr and "Traceback" not in done.stderr
 
 
-def test_predicting_without_a_bundle_says_how_to_get_one(run_penjing, wav: Path, tmp_path: Path) -> None:
-    done = run_penjing("keyword-spotting", "predict", wav, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "penjing keyword-spotting run" in done.stderr
+def test_predicting_needs_no_run_of_ones_own(run_penjing, wav: Path, tmp_path: Path) -> None:
+    done = run_penjing("keyword-spotting", "predict", wav, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["predictions"]) == 3
 
 
 def test_verify_measures_anew_and_notices_a_changed_file(kws_run, run_penjing, tmp_path: Path) -> None:

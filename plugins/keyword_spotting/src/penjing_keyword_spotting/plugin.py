@@ -53,11 +53,12 @@ KEYWORD_SPOTTING = Domain(
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
         "pretrained": f"{_PACKAGE}:recipes/pretrained.toml",
     },
-    budget={"flash": "40KB", "drop": "0.02"},
+    budget={"flash": "32KB", "drop": "0.02"},
     split_by="speaker",
     slices=("word", "loudness"),
     preprocess=f"{_PACKAGE}.features:preprocess",
     predict=f"{_PACKAGE}.predict:predict",
+    pretrained=f"{_PACKAGE}:pretrained",
     predict_options=(
         PredictOption(flag="--stream", help="words with their times in a long recording"),
         PredictOption(flag="--top", help="how many words to name per clip", kind="integer", default=3),
