@@ -35,6 +35,8 @@ def make_run(tmp_path: Path, content: bytes) -> Callable[..., Path]:
         accuracy: dict,
         labels: tuple[str, ...] = ("no", "yes"),
         tail: bytes = b"",
+        flash: int = 2_000,
+        drop: float = 0.01,
     ) -> Path:
         entry = {"meaning": "", "shape": [1, 4], "scale": 0.0, "zero_point": 0, "dtype": "float32"}
         fields = {
@@ -54,6 +56,10 @@ def make_run(tmp_path: Path, content: bytes) -> Callable[..., Path]:
                 "steps": [],
                 "created": "2026-01-01T00:00:00+00:00",
             },
+            "budget": [
+                {"limit": "flash_bytes", "value": 24_000, "measured": flash, "holds": True},
+                {"limit": "drop", "value": 0.02, "measured": drop, "holds": True},
+            ],
             "metrics": {"accuracy": accuracy, "stream[threshold]": {"estimate": 0.7}},
         }
         write_bundle(tmp_path / name / "bundle", content + tail, fields)
@@ -66,7 +72,7 @@ def make_run(tmp_path: Path, content: bytes) -> Callable[..., Path]:
 
 def test_the_file_is_of_the_second_run_and_the_figures_of_the_first(make_run, tmp_path: Path) -> None:
     measured = make_run("measured", (3000, 574, 647), ACCURACY)
-    final = make_run("final", (4160, 29, 32), {"estimate": 1.0, "n": 32}, tail=b"\0" * 8)
+    final = make_run("final", (4160, 29, 32), {"estimate": 1.0, "n": 32}, tail=b"\0" * 8, flash=2_008, drop=-0.3)
     pretrain.pack(measured, final, tmp_path / "shipped")
     bundle = load_bundle(tmp_path / "shipped")  # checks every hash
     assert bundle.model_bytes == (final / "bundle/model.tflite").read_bytes()
@@ -74,6 +80,8 @@ def test_the_file_is_of_the_second_run_and_the_figures_of_the_first(make_run, tm
     assert (accuracy.estimate, accuracy.low, accuracy.n) == (0.9, 0.85, 647)
     assert accuracy.method == "bootstrap by group; of the same recipe trained on 3,000 clips"
     assert bundle.manifest.metrics["stream[threshold]"].estimate == 0.7
+    budget = {entry.limit: (entry.measured, entry.note) for entry in bundle.manifest.budget}
+    assert budget == {"flash_bytes": (2_008, ""), "drop": (0.01, "of the same recipe trained on 3,000 clips")}
     source = bundle.manifest.lineage.data_source
     assert "4,160 of 4,221 clips" in source and "3,000 clips of the training part" in source
     assert "speakers it had not heard" in source

@@ -109,15 +109,16 @@ def pack(measured: Path, final: Path, folder: Path) -> None:
     about = _read(measured / "metrics.json")["data"]
     clips = _read(final / "metrics.json")["data"]
     count = sum(about[part] for part in ("train", "validation", "test"))
+    whose = f"of the same recipe trained on {about['train']:,} clips"
     document["metrics"] = {
-        name: {
-            **entry,
-            "method": "; ".join(
-                filter(None, (entry["method"], f"of the same recipe trained on {about['train']:,} clips"))
-            ),
-        }
+        name: {**entry, "method": "; ".join(filter(None, (entry["method"], whose)))}
         for name, entry in figures["metrics"].items()
     }
+    # What compression cost was measured by the first run; what the file takes by the second.
+    document["budget"] = [
+        *(entry for entry in document["budget"] if entry["limit"] != "drop"),
+        *({**entry, "note": whose} for entry in figures["budget"] if entry["limit"] == "drop"),
+    ]
     document["lineage"]["data_source"] += (
         f", {clips['train']:,} of {count:,} clips. The metrics are of the same recipe and seed trained on the "
         f"{about['train']:,} clips of the training part, and measured on the {about['test']:,} of the test part, "
