@@ -13,6 +13,8 @@ import pytest
 
 SHORT = (
     "data.voices=12",
+    "augment.copies=2",
+    "augment.mixup=0.0",
     "model.filters=24",
     "model.blocks=2",
     "teacher.filters=24",
@@ -20,12 +22,18 @@ SHORT = (
     "reference.epochs=12",
     "reference.batch_size=16",
     "reference.min_updates=0",
-    "steps.1.min_updates=0",
-    "steps.1.teacher.min_updates=0",
-    "steps.1.teacher.batch_size=16",
     "steps.1.epochs=3",
-    "steps.1.teacher.epochs=5",
+    "steps.1.min_updates=0",
+    "steps.2.epochs=1",
+    "steps.2.min_updates=0",
     "steps.2.calibration_examples=50",
+    "steps.3.epochs=1",
+    "steps.3.min_updates=0",
+    *(
+        f"steps.{step}.teacher.{setting}"
+        for step in (1, 3)
+        for setting in ("epochs=5", "min_updates=0", "batch_size=16", "members=1")
+    ),
 )
 
 

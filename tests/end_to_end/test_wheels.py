@@ -89,6 +89,14 @@ def test_a_word_is_predicted_without_tensorflow_as_with_it(device: Path, kws_run
     assert len(light["predictions"]) == 6
 
 
+def test_the_wheel_carries_a_bundle_so_that_predicting_just_works(device: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "hush.wav", [0.0] * 16_000, 16_000)
+    done = quietly([device / "penjing", "keyword-spotting", "predict", "hush.wav", "--json"], **outside(tmp_path))
+    document = json.loads(done.stdout)
+    assert document["predictions"][0]["word"] == "_silence_"
+    assert str(device.parent) in document["bundle"]
+
+
 def test_a_bundle_runs_from_python_without_tensorflow(device: Path, kws_run, tmp_path: Path) -> None:
     code = (
         "import sys, numpy, penjing\n"

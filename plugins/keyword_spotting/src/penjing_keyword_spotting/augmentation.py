@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from penjing.errors import RecipeError
 from penjing.options import with_defaults
 from penjing_datasets.speech_synthesis import SILENCE
 from penjing_keyword_spotting import DOMAIN
+from penjing_keyword_spotting.feature_augmentation import mask, mixed, warp_bands
 from penjing_keyword_spotting.features import FrontEnd
+from penjing_keyword_spotting.waveform_augmentation import changed, draw
 
 DEFAULTS: dict[str, Any] = {
     "shift_milliseconds": 100.0,
@@ -26,11 +28,17 @@ DEFAULTS: dict[str, Any] = {
     "time_mask_frames": 4,
     "band_masks": 1,
     "band_mask_bands": 4,
+    "band_warp": 0.0,
     "mixup": 0.0,
+    "copies": 0,
 }
-"""Options of the `[augment]` table. `speed = 0.1` plays clips up to 10 % slower or faster; `mixup` is the alpha of
-Zhang et al. 2018, 0 for none."""
+"""Options of the `[augment]` table.
 
+`speed = 0.1` plays clips up to 10 % slower or faster. `band_warp = 0.1` moves formants by up to 10 %. `mixup` is the
+alpha of Zhang et al. 2018, 0 for none. `copies = 0` changes the samples anew in every epoch; `copies = 20` makes 20
+changed copies of all clips, which take turns and are kept for all trainings of a run. Bands, masks and mixup are new in
+every epoch in any case. Copies save the front end's time, which is more than a small network's training takes.
+"""
 
 RANGES = {
     "shift_milliseconds": (0, 1_000),
@@ -43,37 +51,22 @@ RANGES = {
     "time_mask_frames": (0, 1_000),
     "band_masks": (0, 20),
     "band_mask_bands": (0, 256),
+    "band_warp": (0, 0.5),
     "mixup": (0, 10),
+    "copies": (0, 1_000),
 }
 BLOCK = 1024
 """Clips that are changed at once: bounds the memory beside the clips themselves."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Draw:
-    """What chance decided for each of n clips. It is drawn for all clips before the first is touched, so that the
-    result does not depend on the size of the blocks."""
-
-    speed: np.ndarray | None
-    """float32 of shape (n, 1)."""
-    shift: np.ndarray
-    """Samples, int of shape (n,)."""
-    noise: list[np.ndarray] | None
-    """A view of a background recording for each clip; None where there is no background."""
-    snr_db: np.ndarray
-    noisy: np.ndarray
-    """bool of shape (n, 1), as are the next two float arrays."""
-    replaced: np.ndarray
-    level: np.ndarray
-    gain: np.ndarray
+_COPY_SEED = 2_017
+"""Takes the place of the training's seed where copies are made."""
+_COPIES: dict[int, dict[Any, np.ndarray]] = {}
+"""Features of changed copies, float16 of shape (n, frames, columns, 1), by the training part that they were made of."""
 
 
 def augment(
     train: Split, splits: Splits, *, epoch: int, seed: int, options: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """One epoch of augmented clips; equal arguments give equal arrays.
-
-    Masks as in SpecAugment (Park et al. 2019).
 
     Returns:
         Features, float32 of shape (n, frames, columns, 1), and class numbers of shape (n,) or, with mixup, soft targets
@@ -85,123 +78,46 @@ def augment(
     chosen = with_defaults(DOMAIN, "augment", options, DEFAULTS, RANGES)
     if chosen["lowest_snr_db"] > chosen["highest_snr_db"]:
         raise RecipeError("lowest_snr_db is higher than highest_snr_db in [augment]", where=f"domain {DOMAIN}")
-    generator = np.random.default_rng([seed, epoch])
     front_end: FrontEnd = splits.extra["front_end"]
-    silent = train.y == (splits.labels.index(SILENCE) if SILENCE in splits.labels else -1)
-    draw = _draw(train.raw, silent, splits.extra["background"], front_end.sample_rate, chosen, generator)
-    features = np.empty((len(train), *front_end.shape), np.float32)
-    for start in range(0, len(train), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(train)))
-        waveforms = _changed(np.asarray(train.raw[rows], np.float32), rows, draw, [seed, epoch, start])
-        features[rows] = front_end.of_clips(waveforms)
-    _mask(features, 1, chosen["time_masks"], chosen["time_mask_frames"], generator)
+    generator = np.random.default_rng([seed, epoch])
+    if chosen["copies"]:
+        features = _copy(train, splits, epoch % chosen["copies"], chosen)
+    else:
+        features = _changed_features(train, splits, chosen, [seed, epoch], generator)
+    if front_end.kind == "log-mel" and chosen["band_warp"]:
+        features = warp_bands(features, chosen["band_warp"], generator)
+    mask(features, 1, chosen["time_masks"], chosen["time_mask_frames"], generator)
     if front_end.kind == "log-mel":
-        _mask(features, 2, chosen["band_masks"], chosen["band_mask_bands"], generator)
+        mask(features, 2, chosen["band_masks"], chosen["band_mask_bands"], generator)
     if chosen["mixup"]:
-        return _mixed(features, train.y, len(splits.labels), chosen["mixup"], generator)
+        return mixed(features, train.y, len(splits.labels), chosen["mixup"], generator)
     return features, train.y
 
 
-def _draw(
-    waveforms: np.ndarray,
-    silent: np.ndarray,
-    background: Sequence[np.ndarray],
-    rate: int,
-    options: Mapping[str, Any],
-    generator: np.random.Generator,
-) -> _Draw:
-    count, length = waveforms.shape
-    column = (count, 1)
-    speed = None
-    if options["speed"]:
-        speed = generator.uniform(1 - options["speed"], 1 + options["speed"], column).astype(np.float32)
-    largest = round(options["shift_milliseconds"] * rate / 1000)
-    shift = generator.integers(-largest, largest + 1, count)
-    usable = [recording for recording in background if len(recording) > length]
-    noise = None
-    if usable:
-        noise = []
-        for _ in range(count):
-            recording = usable[int(generator.integers(len(usable)))]
-            start = int(generator.integers(len(recording) - length))
-            noise.append(recording[start : start + length])
-    snr_db = generator.uniform(options["lowest_snr_db"], options["highest_snr_db"], column)
-    noisy = generator.random(column) < options["noise_probability"]
-    replaced, level = np.zeros(column, bool), np.ones(column, np.float32)
-    if usable:
-        # Silence is any background: half of these clips become another piece of it, at any level.
-        replaced = silent[:, None] & (generator.random(column) < 0.5)
-        level = (10 ** generator.uniform(-2.5, 0, column)).astype(np.float32)
-    gain = 10 ** (generator.uniform(-options["gain_db"], options["gain_db"], column) / 20)
-    return _Draw(
-        speed=speed,
-        shift=shift,
-        noise=noise,
-        snr_db=snr_db,
-        noisy=noisy,
-        replaced=replaced,
-        level=level,
-        gain=gain.astype(np.float32),
-    )
+def _copy(train: Split, splits: Splits, number: int, options: Mapping[str, Any]) -> np.ndarray:
+    """Features of one of the changed copies, which do not depend on the seed: all trainings of a run share them."""
+    if id(train) not in _COPIES:
+        _COPIES[id(train)] = {}
+        weakref.finalize(train, _COPIES.pop, id(train), None)
+    kept = _COPIES[id(train)]
+    key = (number, tuple(sorted(options.items())))
+    if key not in kept:
+        seed = [_COPY_SEED, number]
+        features = _changed_features(train, splits, options, seed, np.random.default_rng(seed))
+        kept[key] = features.astype(np.float16)
+    return kept[key].astype(np.float32)
 
 
-def _changed(waveforms: np.ndarray, rows: np.ndarray, draw: _Draw, seed: list[int]) -> np.ndarray:
-    if draw.speed is not None:
-        waveforms = _at_other_speed(waveforms, draw.speed[rows])
-    waveforms = _shifted(waveforms, draw.shift[rows])
-    if draw.noise is None:
-        noise = np.random.default_rng(seed).standard_normal(waveforms.shape, np.float32)
-    else:
-        noise = np.stack([draw.noise[row] for row in rows])
-    power = np.mean(np.square(waveforms), axis=1, keepdims=True) + 1e-10
-    noise_power = np.mean(np.square(noise), axis=1, keepdims=True) + 1e-10
-    factor = np.sqrt(power / noise_power / 10 ** (draw.snr_db[rows] / 10)).astype(np.float32)
-    factor = np.where(draw.replaced[rows], draw.level[rows], factor * draw.noisy[rows])
-    waveforms = np.where(draw.replaced[rows], 0, waveforms)
-    noisy = (waveforms + factor * noise).astype(np.float32)
-    return np.clip(noisy * draw.gain[rows], -1, 1)
-
-
-def _shifted(waveforms: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    count, length = waveforms.shape
-    largest = int(np.abs(shifts).max())
-    padded = np.pad(waveforms, ((0, 0), (largest, largest)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)
-    return windows[np.arange(count), largest - shifts]
-
-
-def _at_other_speed(waveforms: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Linear interpolation around the clip's middle; pitch changes with the speed, as with another speaker."""
-    length = waveforms.shape[1]
-    middle = (length - 1) / 2
-    positions = (np.arange(length, dtype=np.float32) - middle) * factors + middle
-    positions = np.clip(positions, 0, length - 1.001)
-    left = positions.astype(np.int64)
-    low = np.take_along_axis(waveforms, left, axis=1)
-    return (low + (positions - left) * (np.take_along_axis(waveforms, left + 1, axis=1) - low)).astype(np.float32)
-
-
-def _mask(features: np.ndarray, axis: int, masks: int, widest: int, generator: np.random.Generator) -> None:
-    """Set stretches of frames or bands to the mean, 0, in place."""
-    count, size = len(features), features.shape[axis]
-    positions = np.arange(size)
-    for _ in range(masks):
-        width = generator.integers(0, widest + 1, (count, 1))
-        start = (generator.random((count, 1)) * (size - width + 1)).astype(int)
-        hidden = (positions >= start) & (positions < start + width)
-        features[
-            hidden[:, :, None, None].repeat(features.shape[2], 2)
-            if axis == 1
-            else hidden[:, None, :, None].repeat(features.shape[1], 1)
-        ] = 0.0
-
-
-def _mixed(
-    features: np.ndarray, y: np.ndarray, classes: int, alpha: float, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    targets = np.eye(classes, dtype=np.float32)[y]
-    partner = generator.permutation(len(y))
-    share = generator.beta(alpha, alpha, len(y)).astype(np.float32)
-    share = np.maximum(share, 1 - share)
-    mixed = share[:, None, None, None] * features + (1 - share)[:, None, None, None] * features[partner]
-    return mixed, share[:, None] * targets + (1 - share)[:, None] * targets[partner]
+def _changed_features(
+    train: Split, splits: Splits, options: Mapping[str, Any], seed: list[int], generator: np.random.Generator
+) -> np.ndarray:
+    """Features of all clips, their samples changed: float32 of shape (n, frames, columns, 1)."""
+    front_end: FrontEnd = splits.extra["front_end"]
+    silent = train.y == (splits.labels.index(SILENCE) if SILENCE in splits.labels else -1)
+    drawn = draw(train.raw, silent, splits.extra["background"], front_end.sample_rate, options, generator)
+    features = np.empty((len(train), *front_end.shape), np.float32)
+    for start in range(0, len(train), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(train)))
+        waveforms = changed(np.asarray(train.raw[rows], np.float32), rows, drawn, [*seed, start])
+        features[rows] = front_end.of_clips(waveforms)
+    return features

@@ -17,6 +17,7 @@ from penjing_datasets.splits import PARTS, split_by_group
 from penjing_keyword_spotting import DOMAIN
 from penjing_keyword_spotting.features import FrontEnd
 from penjing_keyword_spotting.parts import cannot_tell, check_classes, divide
+from penjing_keyword_spotting.refit import join_training
 from penjing_keyword_spotting.sampling import Sampling, choose_sampling
 from penjing_keyword_spotting.stream_metrics import StreamSettings
 from penjing_keyword_spotting.task import as_task, cut_silence, divide_background, task_clips, task_words
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "stream_hours": 0.0,
     "false_accepts_per_hour": 1.0,
     "clips_in_report": 12,
+    "refit_share": 0.0,
 }
 """Options of the `[data]` table. `sample_rate = 0` takes 16,000 Hz, or 8,000 where the recordings have no more;
 `high_hz = 0` means 95 % of half the rate that every recording has; `words` picks some classes of a collection and
@@ -45,7 +47,8 @@ makes the others `_unknown_`, of which it takes `unknown_ratio` times as many cl
 `voices` is the size of the built-in sample; `stream_hours` is the length of the recordings on which false accepts are
 counted, 0 for 4 hours, or a quarter of one for the built-in sample; the threshold keeps to `false_accepts_per_hour` on
 the validation part; `clips_in_report` recordings, which are of people's voices, can be heard in the report, 0 for
-none."""
+none. `refit_share = 0.9` moves so many of the speakers of validation and test into training: for a last training, when
+everything has been chosen and measured without it."""
 RANGES = {
     "sample_rate": (0, 192_000),
     "clip_seconds": (0.1, 10),
@@ -61,6 +64,7 @@ RANGES = {
     "stream_hours": (0, 100),
     "false_accepts_per_hour": (0, 1_000),
     "clips_in_report": (0, 100),
+    "refit_share": (0, 1),
 }
 LOWEST_RATE = 4_000
 STREAM_HOURS, SAMPLE_STREAM_HOURS = 4.0, 0.25
@@ -176,6 +180,13 @@ def _splits(request: DataRequest, path: Path, options: dict[str, Any]) -> Splits
             f"{sum(label not in (*words, SILENCE) for label in known.values()):,} clips of other words are _unknown_"
         )
     parts, groups, keep = divide(clips, classes, request.seed, notes)
+    if options["refit_share"]:
+        speakers = np.asarray(clips.ids) if groups is None else groups
+        parts = join_training(parts, speakers, options["refit_share"], request.seed)
+        notes.append(
+            f"{options['refit_share']:.0%} of the speakers of validation and test were moved into training: the "
+            "figures of this run hold for the few that are left"
+        )
     background = divide_background(clips.background, front_end.clip_samples)
     waveforms, ids, sha256 = clips.waveforms, list(clips.ids), clips.sha256
     del clips  # its waveforms need not stay while copies are made

@@ -1,4 +1,4 @@
-"""The small model and its teacher: residual networks of depthwise and pointwise convolutions."""
+"""The small model and its teacher: bands are folded away first, then words are told by what follows what in time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,33 @@ from penjing.contract import ModelRequest
 from penjing.options import with_defaults
 from penjing_keyword_spotting import DOMAIN
 
-MODEL_DEFAULTS: dict[str, Any] = {"stem_filters": 32, "filters": 60, "blocks": 5, "dropout": 0.1}
-TEACHER_DEFAULTS: dict[str, Any] = {"stem_filters": 64, "filters": 128, "blocks": 8, "dropout": 0.2}
-RANGES = {"stem_filters": (1, 4_096), "filters": (1, 4_096), "blocks": (1, 64), "dropout": (0, 0.9)}
+MODEL_DEFAULTS: dict[str, Any] = {
+    "stem_filters": 8,
+    "front2_filters": 16,
+    "front3_filters": 24,
+    "filters": 38,
+    "blocks": 3,
+    "kernel_frames": 9,
+    "dropout": 0.0,
+}
+TEACHER_DEFAULTS: dict[str, Any] = {
+    "stem_filters": 16,
+    "front2_filters": 32,
+    "front3_filters": 48,
+    "filters": 96,
+    "blocks": 4,
+    "kernel_frames": 7,
+    "dropout": 0.2,
+}
+RANGES = {
+    "stem_filters": (1, 4_096),
+    "front2_filters": (1, 4_096),
+    "front3_filters": (1, 4_096),
+    "filters": (1, 4_096),
+    "blocks": (1, 64),
+    "kernel_frames": (1, 199),
+    "dropout": (0, 0.9),
+}
 
 BATCH_NORM_MOMENTUM = 0.9
 """Keras' 0.99 needs thousands of updates: after the few hundred of a small collection the moving variance still holds
@@ -20,18 +44,19 @@ its start value, and the trained model fails at inference."""
 
 
 def build_model(request: ModelRequest) -> keras.Model:
-    """DS-CNN with shortcuts: a convolution over time and bands, then blocks of depthwise and pointwise convolution.
+    """A few narrow convolutions over time and bands, then residual separable convolutions over time alone.
 
-    The first block keeps the stem's width, the second halves time and bands and takes the full width; the others add to
-    their input. Sources: Zhang et al. 2017, "Hello Edge: keyword spotting on microcontrollers"; He et al. 2016, "Deep
-    residual learning for image recognition".
+    Once the bands are channels, a feature map is a few hundred bytes: the arena is that of the first two layers.
+    Sources: Choi et al. 2019, "Temporal convolution for real-time keyword spotting on mobile devices" (bands as
+    channels); Majumdar and Ginsburg 2020, "MatchboxNet" (residual separable convolutions over time); Kim et al. 2021,
+    "Broadcasted residual learning for efficient keyword spotting" (2-D features first, full resolution in time).
 
-    Options of `[model]`: stem_filters, filters, blocks, dropout.
+    Options of `[model]`: stem_filters, front2_filters, front3_filters, filters, blocks, kernel_frames, dropout.
 
     Returns:
         Inputs (frames, columns, 1), outputs softmax over the labels.
     """
-    return _network(request, with_defaults(DOMAIN, "model", request.options, MODEL_DEFAULTS, RANGES), "ds_cnn")
+    return _network(request, with_defaults(DOMAIN, "model", request.options, MODEL_DEFAULTS, RANGES), "time_cnn")
 
 
 def build_teacher(request: ModelRequest) -> keras.Model:
@@ -42,11 +67,15 @@ def build_teacher(request: ModelRequest) -> keras.Model:
 def _network(request: ModelRequest, options: dict[str, Any], name: str) -> keras.Model:
     layers = keras.layers
     inputs = keras.Input(request.splits.train.x.shape[1:], name="features")
-    x = layers.Conv2D(options["stem_filters"], (10, 4), strides=2, padding="same", use_bias=False, name="stem")(inputs)
-    x = _activated(x, "stem")
+    # Each halves the bands, the first the frames too: they are 40 ms apart then. At 80 ms, with as many weights and
+    # the same teacher, the small model got .88 on validation after 30 epochs; at 40 ms .90 after 15.
+    x = _convolved(inputs, options["stem_filters"], (5, 5), "stem", strides=2)
+    for name in ("front2", "front3"):
+        x = _convolved(x, options[f"{name}_filters"], 3, name, strides=(1, 2))
+    # All bands at once: from here on they are channels, and the map is (frames, 1, filters).
+    x = _convolved(x, options["filters"], (1, x.shape[2]), "fold", padding="valid")
     for number in range(1, options["blocks"] + 1):
-        width = options["stem_filters"] if number == 1 else options["filters"]
-        x = _block(x, width, stride=2 if number == 2 else 1, name=f"block{number}")
+        x = _block(x, options["kernel_frames"], f"block{number}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if options["dropout"]:
         x = layers.Dropout(options["dropout"], name="dropout")(x)
@@ -54,17 +83,19 @@ def _network(request: ModelRequest, options: dict[str, Any], name: str) -> keras
     return keras.Model(inputs, outputs, name=name)
 
 
-def _block(x: Any, width: int, *, stride: int, name: str) -> Any:
+def _block(x: Any, kernel_frames: int, name: str) -> Any:
     layers = keras.layers
-    shortcut = x if stride == 1 and x.shape[-1] == width else None
-    x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
-    x = _activated(x, f"{name}_depthwise")
-    x = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_pointwise")(x)
-    if shortcut is None:
-        return _activated(x, f"{name}_pointwise")
-    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_pointwise_norm")(x)
-    x = layers.Add(name=f"{name}_add")([shortcut, x])
-    return layers.ReLU(name=f"{name}_relu")(x)
+    y = layers.DepthwiseConv2D((kernel_frames, 1), padding="same", use_bias=False, name=f"{name}_depthwise")(x)
+    y = _activated(y, f"{name}_depthwise")
+    y = layers.Conv2D(x.shape[-1], 1, use_bias=False, name=f"{name}_pointwise")(y)
+    y = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(y)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+def _convolved(x: Any, filters: int, kernel: Any, name: str, *, strides: Any = 1, padding: str = "same") -> Any:
+    layers = keras.layers
+    x = layers.Conv2D(filters, kernel, strides=strides, padding=padding, use_bias=False, name=name)(x)
+    return _activated(x, name)
 
 
 def _activated(x: Any, name: str) -> Any:
