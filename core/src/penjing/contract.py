@@ -49,7 +49,8 @@ class Split:
     """One part of the data: training, validation or test."""
 
     x: Any
-    """Model inputs: one float32 array of shape (n, *input_shape), or a dict of arrays by input name."""
+    """Model inputs: one float32 array of shape (n, *input_shape), or a dict of arrays by input name. int32 for numbers
+    that the model looks up (items, words)."""
     y: Any
     """Targets: int64 class numbers of shape (n,), or float32 of shape (n, *output_shape)."""
     ids: Sequence[str]

@@ -75,13 +75,16 @@ def check_request_is_not_changed(subject: DomainUnderTest) -> None:
 def check_sample_fits_the_contract(subject: DomainUnderTest) -> None:
     """The data has the types that the contract names, and says what it is.
 
-    See penjing.contract.Split and Splits: float32 inputs, one id an example, the slice columns of the domain, JSON
-    values in `preprocessing`, and words for source, inputs and outputs.
+    See penjing.contract.Split and Splits: float32 or int32 inputs, one id an example, the slice columns of the domain
+    where figures are read, JSON values in `preprocessing`, and words for source, inputs and outputs.
     """
     splits, domain = subject.splits, subject.domain
     wrong = []
     for part in PARTS:
-        wrong += [f"{part}: {fault}" for fault in _part_faults(getattr(splits, part), domain.slices)]
+        wrong += [
+            f"{part}: {fault}"
+            for fault in _part_faults(getattr(splits, part), () if part == "train" else domain.slices)
+        ]
     for field in ("source", "sha256", "input_meaning", "output_meaning"):
         if not getattr(splits, field):
             wrong.append(f"Splits.{field} is empty")
@@ -196,8 +199,8 @@ def check_missing_data_is_refused(subject: DomainUnderTest) -> None:
 def _part_faults(part: Split, slices: tuple[str, ...]) -> list[str]:
     faults = []
     for name, array in parts_of(part.x).items():
-        if array.dtype != np.float32:
-            faults.append(f"inputs {name} are {array.dtype} instead of float32".replace("  ", " "))
+        if array.dtype not in (np.float32, np.int32):
+            faults.append(f"inputs {name} are {array.dtype} instead of float32 or int32".replace("  ", " "))
     y = np.asarray(part.y)
     if y.dtype.kind not in "iuf":
         faults.append(f"targets are {y.dtype}")

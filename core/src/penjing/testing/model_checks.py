@@ -90,7 +90,7 @@ def check_augmentation_is_seeded(subject: DomainUnderTest) -> None:
     x, y = first
     for name, values in parts_of(x).items():
         expected = parts_of(splits.train.x)[name]
-        if values.shape[1:] != expected.shape[1:] or values.dtype != np.float32:
+        if values.shape[1:] != expected.shape[1:] or values.dtype != expected.dtype:
             raise ConformanceError(
                 f"it gives {values.dtype} of shape {values.shape}, the training part has {expected.shape}"
             )

@@ -75,6 +75,7 @@ MEDICAL_IMAGING = Domain(
     ),
     recipes={
         "default": f"{_PACKAGE}:recipes/default.toml",
+        "quick": f"{_PACKAGE}:recipes/quick.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
     },
@@ -83,6 +84,7 @@ MEDICAL_IMAGING = Domain(
     slices=("brightness",),
     preprocess=f"{_PACKAGE}.inputs:preprocess",
     predict=f"{_PACKAGE}.predict:predict",
+    predict_example=f"{_PACKAGE}.example_images:write_examples",
     predict_options=(
         PredictOption(flag="--explain", help="draw a heat map of the decision over the image, as PNG"),
         PredictOption(flag="--heat-maps", help="folder of the heat maps", kind="path", default="."),

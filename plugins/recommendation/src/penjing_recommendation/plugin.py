@@ -75,6 +75,7 @@ RECOMMENDATION = Domain(
     ),
     recipes={
         "default": f"{_PACKAGE}:recipes/default.toml",
+        "quick": f"{_PACKAGE}:recipes/quick.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
         "quotient-remainder": f"{_PACKAGE}:recipes/quotient-remainder.toml",
@@ -83,6 +84,7 @@ RECOMMENDATION = Domain(
     split_by="time",
     slices=("popularity of the target", "history"),
     predict=f"{_PACKAGE}.predict:predict",
+    predict_example=f"{_PACKAGE}.example_history:write_example",
     predict_options=(
         PredictOption(
             flag="--history",

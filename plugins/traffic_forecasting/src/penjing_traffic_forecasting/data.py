@@ -248,7 +248,8 @@ def _slices(series: SensorSeries, inputs: Inputs, windows: Windows, y: np.ndarra
     limits = [limit for limit, _ in _PERIODS]
     found = {"time of day": np.array([name for _, name in _PERIODS])[np.digitize(hours, limits)]}
     if series.start is not None:
-        found["day"] = np.where(kind_of_day(windows.seconds) > 0, "week-end", "working day")
+        found["time"] = np.array([series.time_text(int(end)) for end in windows.ends])
+        found["kind of day"] = np.where(kind_of_day(windows.seconds) > 0, "week-end", "working day")
     if "speed" in series.quantity:
         known = y > MISSING
         slow = known & (y < CONGESTED * np.array(inputs.free_flow, np.float32)[None, :, None])

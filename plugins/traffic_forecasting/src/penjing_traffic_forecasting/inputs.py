@@ -9,7 +9,7 @@ for every sensor.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def __getitem__(self, rows: Any) -> Windows:
+        """Some of the windows, as an array's rows are taken."""
+        return replace(self, ends=self.ends[rows], seconds=self.seconds[rows])
 
 
 @dataclass(frozen=True, kw_only=True)

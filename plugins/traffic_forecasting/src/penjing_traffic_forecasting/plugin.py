@@ -96,14 +96,16 @@ TRAFFIC_FORECASTING = Domain(
     ),
     recipes={
         "default": f"{_PACKAGE}:recipes/default.toml",
+        "quick": f"{_PACKAGE}:recipes/quick.toml",
         "smallest": f"{_PACKAGE}:recipes/smallest.toml",
         "accurate": f"{_PACKAGE}:recipes/accurate.toml",
     },
     budget={"flash": "64KB"},
     split_by="time",
-    slices=("time of day", "day", "congestion"),
+    slices=("time of day", "kind of day", "congestion"),
     preprocess=f"{_PACKAGE}.inputs:preprocess",
     predict=f"{_PACKAGE}.predict:predict",
+    predict_example=f"{_PACKAGE}.example_rows:write_example",
     predict_options=(
         PredictOption(flag="--at", help="forecast from this time on, not from the last row", kind="text"),
         PredictOption(flag="--sensors", help="only these, with commas between them", kind="text"),
