@@ -31,7 +31,7 @@ STEPS = {
 
 
 def recipe(names: tuple[str, ...]) -> Recipe:
-    return Recipe.from_toml("".join(f'[[steps]]\ntechnique = "{name}"\n{STEPS[name]}\n' for name in names))
+    return Recipe.from_toml("".join(f'[[steps]]\ntechnique = "{name}"\n{STEPS.get(name, "")}\n' for name in names))
 
 
 def is_legal(names: tuple[str, ...]) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from penjing import Recipe
 
 from penjing_ternarize_weights.promise import TernaryWeights, _Ternary
 from penjing_ternarize_weights.settings import Settings
@@ -74,6 +78,13 @@ def test_another_magnitude_and_a_turned_sign_are_noticed() -> None:
     kernel.assign(np.array([[2, 0], [1, 0], [0, 1]]))
     (violation,) = promise.check(model)
     assert violation.detail == "1 of 2 channels have other values, 1 signs have turned"
+
+
+def test_the_readmes_recipe_is_one() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    found = Recipe.from_toml(recipe)
+    assert [step.technique for step in found.steps] == ["ternarize-weights", "finetune", "quantize"]
 
 
 def test_the_promise_follows_the_channels_that_are_left() -> None:

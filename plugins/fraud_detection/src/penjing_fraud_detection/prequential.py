@@ -65,7 +65,7 @@ def evaluate_over_time(
                     model=name,
                     average_precision=average_precision(splits.test.y, outputs),
                     auc=auc(splits.test.y, outputs),
-                    card_precision=card_precision(fitted.predict, splits.test, splits),
+                    card_precision=card_precision(fitted.predict, splits.test, splits).value,
                 )
             )
     return found
