@@ -50,7 +50,7 @@ $(VENV)/documenting: $(VENV)/developing mkdocs.yml
 demo: $(VENV)/installed
 	$(BIN)/penjing keyword-spotting run --output runs/demo --overwrite
 
-test: $(VENV)/developing
+test: $(VENV)/documenting
 	@if [ -d "$(PENJING_DATA)" ]; then echo "real data: $(PENJING_DATA)"; else echo "real data: none at $(PENJING_DATA), its tests are skipped"; fi
 	$(BIN)/python -m pytest
 
