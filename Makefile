@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PENJING_DATA ?= ../shared/data
+# One process a core; `make test TEST_WORKERS=0` runs the suite in one, for a debugger.
+TEST_WORKERS ?= auto
 export PENJING_DATA
 
 # Without bytecode TensorFlow takes three times as long to start.
@@ -10,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PROJECTS := core/pyproject.toml datasets/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-DEV := build hatchling hypothesis implicit import-linter jsonschema mypy pyarrow pydicom pytest pytest-timeout ranx \
+DEV := build hatchling hypothesis implicit import-linter jsonschema mypy pyarrow pydicom pytest pytest-timeout pytest-xdist ranx \
   ruff tables
 # What the plugins under examples/ need.
 DEV += mlflow-skinny onnx onnxruntime tf2onnx
@@ -52,7 +54,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/documenting
 	@if [ -d "$(PENJING_DATA)" ]; then echo "real data: $(PENJING_DATA)"; else echo "real data: none at $(PENJING_DATA), its tests are skipped"; fi
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 slow: $(VENV)/developing
 	$(BIN)/python -m pytest -m slow
