@@ -30,6 +30,12 @@ first = 1
 ```toml title="b.toml"
 third = 3
 ```
+
+````markdown
+```python
+fourth = 4
+```
+````
 """
 
 
@@ -39,7 +45,8 @@ def test_blocks_are_found_with_a_title_and_without_and_their_text_is_no_prose(tm
     found = [(block.line, block.title, block.text) for block in blocks("python", [page])]
     assert found == [(3, "src/a.py", "first = 1\n"), (9, "", "second = 2\n")]
     assert [block.title for block in blocks("toml", [page])] == ["b.toml"]
-    assert re.findall(r"first|second|third|# no", without_code(page)) == []
+    assert [block.language for block in blocks(None, [page])] == ["python", "python", "text", "toml", "markdown"]
+    assert re.findall(r"first|second|third|fourth|# no", without_code(page)) == []
 
 
 @pytest.mark.parametrize("name", ["start.md", "report.md"])
