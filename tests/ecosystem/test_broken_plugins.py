@@ -5,106 +5,80 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from broken_plugins import FOLDER, VERSION, build_wheels, names, unpack
 from penjing.commands.main import VERBS
 from penjing.host.validation import RESERVED_DOMAIN_NAMES
 
 HOOK = "from penjing import hookimpl\nfrom penjing.contract import *\n"
 
 BROKEN = {
-    "fails-to-import": ("raise RuntimeError('no such sensor')", "import", "RuntimeError: no such sensor"),
-    "needs-a-package": ("import a_package_that_is_not_there", "import", "ModuleNotFoundError"),
-    "ends-the-process": ("raise SystemExit(3)", "import", "SystemExit: 3"),
-    "is-no-python": ("def broken(:\n", "import", "SyntaxError"),
-    "misspells-a-hook": (
-        HOOK + "@hookimpl\ndef penjing_domain():\n    return []\n",
-        "hooks",
-        "there is no hook 'penjing_domain'",
+    "fails-to-import": ("import", "RuntimeError: no such sensor"),
+    "needs-a-package": ("import", "ModuleNotFoundError: No module named 'a_package_that_is_not_there'"),
+    "ends-the-process": ("import", "SystemExit: 3"),
+    "is-no-python": ("import", "SyntaxError"),
+    "raises-without-words": ("import", "WordlessError"),
+    "needs-a-newer-penjing": ("import", "(it needs penjing>=7.1, this is penjing 0.1.0)"),
+    "is-of-another-contract": (
+        "contract",
+        "the plugin is written for contract version 2, penjing 0.1.0 understands 1",
     ),
-    "forgets-the-mark": (
-        "def penjing_domains():\n    return []\n",
-        "hooks",
-        "'penjing_domains' looks like a hook but is not marked",
-    ),
-    "takes-a-wrong-argument": (
-        HOOK + "@hookimpl\ndef penjing_before_step(run, stepp):\n    pass\n",
-        "hooks",
-        "hook 'penjing_before_step' has no argument 'stepp'",
-    ),
-    "gives-a-default": (
-        HOOK + "@hookimpl\ndef penjing_before_step(run, step=None):\n    pass\n",
-        "hooks",
-        "argument 'step' of hook 'penjing_before_step' has a default",
-    ),
-    "raises-half-way": (
-        HOOK
-        + "@hookimpl\ndef penjing_targets():\n"
-        + "    yield Target(name='half', summary='', flash_bytes=1, ram_bytes=1)\n"
-        + "    raise ValueError('half-way')\n",
-        "call penjing_targets",
-        "ValueError: half-way",
-    ),
-    "takes-keywords-only": (
-        HOOK + "@hookimpl\ndef penjing_before_step(*, run):\n    pass\n",
-        "hooks",
-        "argument 'run' of hook 'penjing_before_step' is keyword-only",
-    ),
-    "wraps-the-others": (
-        HOOK + "@hookimpl(wrapper=True)\ndef penjing_targets():\n    return (yield)\n",
-        "hooks",
-        "hook 'penjing_targets' is marked as a wrapper",
-    ),
-    "misspells-without-the-mark": (
-        "def penjing_target():\n    return []\n",
-        "hooks",
-        "'penjing_target' looks like a hook but is not marked",
-    ),
-    "ends-the-process-in-a-hook": (
-        HOOK + "@hookimpl\ndef penjing_targets():\n    raise SystemExit(5)\n",
-        "call penjing_targets",
-        "SystemExit: 5",
-    ),
-    "returns-no-list": (
-        HOOK + "@hookimpl\ndef penjing_targets():\n    return 5\n",
-        "call penjing_targets",
-        "'int' object is not iterable",
-    ),
-    "raises-without-words": (
-        "class Wordless(Exception):\n    def __str__(self):\n        raise ValueError('no')\nraise Wordless\n",
-        "import",
-        "Wordless",
-    ),
-    "has-a-name-that-is-a-list": (
-        HOOK
-        + "@hookimpl\ndef penjing_targets():\n    yield Target(name=['a'], summary='', flash_bytes=1, ram_bytes=1)\n",
-        "contribution",
-        "the name ['a'], which must be a text",
-    ),
-    "has-no-name": (
-        HOOK
-        + "@hookimpl\ndef penjing_targets():\n    yield Target(name=None, summary='', flash_bytes=1, ram_bytes=1)\n",
-        "contribution",
-        "the name None, which must be a text",
-    ),
-    "gives-the-wrong-thing": (
-        HOOK + "@hookimpl\ndef penjing_targets():\n    return ['a board']\n",
-        "contribution",
-        "hook 'penjing_targets' gave a str instead of Target",
-    ),
+    "misspells-a-hook": ("hooks", "there is no hook 'penjing_domain'"),
+    "misspells-without-the-mark": ("hooks", "'penjing_target' looks like a hook but is not marked"),
+    "forgets-the-mark": ("hooks", "'penjing_domains' looks like a hook but is not marked"),
+    "takes-a-wrong-argument": ("hooks", "hook 'penjing_before_step' has no argument 'stepp'"),
+    "gives-a-default": ("hooks", "argument 'step' of hook 'penjing_before_step' has a default"),
+    "takes-keywords-only": ("hooks", "argument 'run' of hook 'penjing_before_step' is keyword-only"),
+    "wraps-the-others": ("hooks", "hook 'penjing_targets' is marked as a wrapper"),
+    "raises-half-way": ("call penjing_targets", "ValueError: half-way"),
+    "ends-the-process-in-a-hook": ("call penjing_targets", "SystemExit: 5"),
+    "returns-no-list": ("call penjing_targets", "'int' object is not iterable"),
+    "gives-the-wrong-thing": ("contribution", "hook 'penjing_targets' gave a str instead of Target"),
+    "has-no-name": ("contribution", "the name None, which must be a text"),
+    "has-a-name-that-is-a-list": ("contribution", "the name ['a'], which must be a text"),
 }
+"""Those that the host finds: stage and reason."""
+CONFLICTING = {"claims-a-name", "claims-the-same-name", "claims-a-name-twice", "claims-a-name-of-the-core"}
+FOUND_BY_THE_KIT = {
+    "is-heavy": ("check_declaring_module_is_light", '"h5py"'),
+    "is-loud": ("check_declaring_module_is_quiet", "it prints: 'hello'"),
+    "contributes-nothing": ("check_plugin_works_in_the_host", "none of its hooks contributes anything"),
+    "says-nothing-of-itself": (
+        "check_metadata_is_complete",
+        "missing: description, license, the dependency on penjing",
+    ),
+    "fails-to-import": ("check_plugin_works_in_the_host", "stage import: RuntimeError: no such sensor"),
+    "forgets-the-mark": ("check_hooks_are_well_formed", "'penjing_domains' looks like a hook but is not marked"),
+}
+"""Check and reason."""
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return build_wheels(tmp_path_factory.mktemp("wheels"))
+
+
+def test_every_broken_plugin_is_tried_here_and_stands_in_its_readme() -> None:
+    assert names() == {*BROKEN, *CONFLICTING, *FOUND_BY_THE_KIT}
+    rows = re.findall(r"^\| `([a-z-]+)` \|", (FOLDER / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(names())
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_the_guilty_plugin_is_named_and_the_others_work_on(site, domain_code: Callable[[str], str], name: str) -> None:
-    code, stage, reason = BROKEN[name]
-    site.add(f"penjing-{name}", code, version="4.5.6", entry_point=name)
+def test_the_guilty_plugin_is_named_and_the_others_work_on(
+    site, wheels: dict[str, Path], domain_code: Callable[[str], str], name: str
+) -> None:
+    stage, reason = BROKEN[name]
+    unpack(wheels[name], site)
     site.add("penjing-healthy", domain_code("healthy"), entry_point="healthy")
     plugins = site.plugins()
     guilty = plugins[f"penjing-{name}"]
-    assert (guilty["status"], guilty["version"], guilty["name"]) == ("broken", "4.5.6", name)
+    assert (guilty["status"], guilty["version"], guilty["name"]) == ("broken", VERSION, name)
     (problem,) = guilty["problems"]
     assert problem["stage"] == stage
     assert reason in problem["reason"]
@@ -115,9 +89,20 @@ def test_the_guilty_plugin_is_named_and_the_others_work_on(site, domain_code: Ca
     # The same in words, for a person.
     doctor = site.run("doctor")
     assert doctor.returncode == 1
-    assert f"plugin penjing-{name}: 4.5.6, broken at stage {stage}" in doctor.stdout
+    assert f"plugin penjing-{name}: {VERSION}, broken at stage {stage}" in doctor.stdout
     assert "try:" in doctor.stdout
     assert "Traceback" not in doctor.stdout + doctor.stderr
+
+
+@pytest.mark.parametrize("name", FOUND_BY_THE_KIT)
+def test_the_kit_names_what_is_wrong_with_a_plugins_source(run_penjing, name: str) -> None:
+    done = run_penjing("plugins", "check", FOLDER / name, "--stage", "plugin", "--json")
+    assert done.returncode == 1, done.stderr
+    failed = {check["check"]: check for check in json.loads(done.stdout)["checks"] if check["outcome"] == "failed"}
+    check, reason = FOUND_BY_THE_KIT[name]
+    assert reason in failed[check]["reason"] and failed[check]["remedy"]
+    if name not in BROKEN:
+        assert list(failed) == [check]
 
 
 def test_using_a_broken_plugin_says_what_is_wrong_with_it(site) -> None:
@@ -129,33 +114,32 @@ def test_using_a_broken_plugin_says_what_is_wrong_with_it(site) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_two_plugins_with_one_name_both_lose_it_and_all_else_works(site, domain_code: Callable[[str], str]) -> None:
-    site.add("penjing-first", domain_code("leaks"), entry_point="first")
-    site.add("penjing-second", domain_code("leaks"), entry_point="second")
+def test_two_plugins_with_one_name_both_lose_it_and_all_else_works(
+    site, wheels: dict[str, Path], domain_code: Callable[[str], str]
+) -> None:
+    first, second = "penjing-claims-a-name", "penjing-claims-the-same-name"
+    for name in (first, second):
+        unpack(wheels[name.removeprefix("penjing-")], site)
     site.add("penjing-healthy", domain_code("healthy"), entry_point="healthy")
     plugins = site.plugins()
-    for name, other in (("penjing-first", "penjing-second"), ("penjing-second", "penjing-first")):
+    for name, other in ((first, second), (second, first)):
         assert plugins[name]["status"] == "conflict"
         assert other in plugins[name]["problems"][0]["reason"]
     assert plugins["penjing-healthy"]["status"] == "ok"
     done = site.run("leaks", "run")
     assert done.returncode == 2
-    assert "penjing-first 1.2.3" in done.stderr and "penjing-second 1.2.3" in done.stderr
+    assert f"{first} {VERSION}" in done.stderr and f"{second} {VERSION}" in done.stderr
     # With one of them disabled the name is free again.
-    names = json.loads(site.run("domains", "--json", env={"PENJING_DISABLE_PLUGINS": "penjing-second"}).stdout)
-    assert "leaks" in [domain["name"] for domain in names]
+    domains = json.loads(site.run("domains", "--json", env={"PENJING_DISABLE_PLUGINS": second}).stdout)
+    assert "leaks" in [domain["name"] for domain in domains]
 
 
-def test_the_cores_own_parts_win_over_a_plugin_that_takes_their_name(site) -> None:
-    code = HOOK + (
-        "@hookimpl\ndef penjing_techniques():\n"
-        "    yield Technique(name='quantize', summary='', settings='x:y', apply='x:y')\n"
-    )
-    site.add("penjing-usurper", code)
+def test_the_cores_own_parts_win_over_a_plugin_that_takes_their_name(site, wheels: dict[str, Path]) -> None:
+    unpack(wheels["claims-a-name-of-the-core"], site)
     plugins = site.plugins()
     assert plugins["penjing"]["status"] == "ok"
     assert "quantize" in plugins["penjing"]["contributes"]["techniques"]
-    assert plugins["penjing-usurper"]["status"] == "conflict"
+    assert plugins["penjing-claims-a-name-of-the-core"]["status"] == "conflict"
 
 
 def test_a_plugin_for_another_contract_version_gets_a_precise_message(site, domain_code: Callable[[str], str]) -> None:
@@ -281,11 +265,9 @@ def test_of_two_copies_the_first_on_the_path_counts(site, domain_code: Callable[
     assert [(p["name"], p["version"], p["status"]) for p in found] == [("penjing-leaks", "2.0.0", "ok")]
 
 
-def test_a_plugin_that_contributes_a_name_twice_is_told_so_once(site) -> None:
-    target = "Target(name='b', summary='', flash_bytes=1, ram_bytes=1)"
-    code = HOOK + f"@hookimpl\ndef penjing_targets():\n    return 2 * [{target}]\n"
-    site.add("penjing-echo", code)
-    plugin = site.plugins()["penjing-echo"]
+def test_a_plugin_that_contributes_a_name_twice_is_told_so_once(site, wheels: dict[str, Path]) -> None:
+    unpack(wheels["claims-a-name-twice"], site)
+    plugin = site.plugins()["penjing-claims-a-name-twice"]
     assert plugin["status"] == "conflict"
     (problem,) = plugin["problems"]
     assert "so does itself, twice" in problem["reason"] and problem["hint"].startswith("rename it")
@@ -343,10 +325,10 @@ def test_a_distribution_with_damaged_metadata_stops_nothing(site, domain_code: C
 
 def test_the_order_of_installation_changes_nothing(site, domain_code: Callable[[str], str]) -> None:
     orders = []
-    for names in (("b", "a"), ("a", "b")):
-        folder = site.folder / "".join(names)
+    for order in (("b", "a"), ("a", "b")):
+        folder = site.folder / "".join(order)
         other = type(site)(folder)
-        for name in names:
+        for name in order:
             other.add(f"penjing-{name}", domain_code(name))
             os.utime(folder / f"penjing_{name}")
         orders.append(list(other.plugins()))

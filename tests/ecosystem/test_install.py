@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from penjing.commands.installer import refuse_managed_environment
+from penjing.commands.installer_output import failure_reason
 from penjing.errors import UsageError
 from penjing.scaffold import new_plugin
 
@@ -37,14 +40,28 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+Environment = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory):
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """`penjing` of a new environment that finds this one's packages, pip among them, and has none of its own."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
+    return _new_environment(tmp_path_factory.mktemp("environment") / "venv")
+
+
+@pytest.fixture(scope="module")
+def uv_environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The same without pip, so that uv is taken."""
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not installed here; what it prints is tested from its own words")
+    return _new_environment(tmp_path_factory.mktemp("uv") / "venv", 'import sys; sys.modules["pip"] = None')
+
+
+def _new_environment(folder: Path, *lines: str) -> Environment:
     venv.create(folder, with_pip=False)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     site = next(folder.glob("lib/python*/site-packages"), folder / "Lib/site-packages")
-    (site / "surroundings.pth").write_text("\n".join(path for path in sys.path if path))
+    (site / "surroundings.pth").write_text("\n".join([*(path for path in sys.path if path), *lines]))
 
     def penjing(*arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -88,8 +105,11 @@ def test_a_plugin_is_installed_named_frozen_and_removed(environment, shop: Path)
         "requirement": "penjing-step-lines==0.1.0",
     } in frozen
 
+    # '-', '_' and '.' are the same in names, for info as for uninstall.
+    for name in ("step-lines", "penjing-step-lines", "step_lines", "Penjing.Step.Lines"):
+        assert "penjing-step-lines 0.1.0: ok" in environment("plugins", "info", name).stdout, name
     assert environment("plugins", "uninstall", "step-lines").returncode == 2
-    removed = environment("plugins", "uninstall", "step-lines", "--yes")
+    removed = environment("plugins", "uninstall", "step_lines", "--yes")
     assert removed.returncode == 0 and "removed penjing-step-lines 0.1.0" in removed.stdout
     assert "penjing-step-lines" not in _names(environment)
 
@@ -138,3 +158,86 @@ def test_the_operating_systems_python_is_left_alone(tmp_path: Path, monkeypatch:
     with pytest.raises(UsageError, match="belongs to the operating system") as error:
         refuse_managed_environment()
     assert "python3 -m venv .venv" in str(error.value.hint)
+
+
+def test_uv_installs_names_and_removes_where_there_is_no_pip(uv_environment, shop: Path) -> None:
+    local = ("--no-index", "--no-deps", "--find-links", shop)
+    done = uv_environment("plugins", "install", "penjing-step-lines", *local, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    (installed,) = json.loads(done.stdout)["installed"]
+    assert installed["origin"] == "a package index (installed by uv)"
+    removed = uv_environment("plugins", "uninstall", "step-lines", "--yes")
+    assert removed.returncode == 0, removed.stderr
+    assert "penjing-step-lines" not in _names(uv_environment)
+    done = uv_environment("plugins", "install", "penjing-nowhere", *local, "--yes", "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert "uv could not install" in error["what"] and "penjing-nowhere was not found" in error["why"]
+
+
+PIP_BUILD = """\
+Processing ./bad
+  Preparing metadata (pyproject.toml): finished with status 'error'
+  error: subprocess-exited-with-error
+
+  × Preparing metadata (pyproject.toml) did not run successfully.
+  │ exit code: 1
+  ╰─> [26 lines of output]
+      Traceback (most recent call last):
+        File "build.py", line 58, in build_wheel
+      ValueError: the field 'version' is missing
+      [end of output]
+
+  note: This error originates from a subprocess, and is likely not a problem with pip.
+error: metadata-generation-failed
+
+× Encountered error while generating package metadata.
+╰─> See above for output.
+
+note: This is an issue with the package mentioned above, not pip.
+hint: See above for details.
+"""
+UV = """\
+Using Python 3.11.7 environment at: target
+error: No solution found when resolving dependencies
+  cause: Because penjing-nowhere was not found, we can conclude that your requirements are unsatisfiable.
+
+hint: Packages were unavailable because index lookups were disabled
+"""
+UV_BEFORE_0_10 = """\
+Using Python 3.11.7 environment at: target
+  × No solution found when resolving dependencies:
+  ╰─▶ Because penjing-nowhere was not found in the package registry and you
+      require penjing-nowhere, we can conclude that your requirements are
+      unsatisfiable.
+
+      hint: Packages were unavailable because index lookups were disabled
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            "Looking in links\nERROR: No matching distribution found for x\n",
+            "ERROR: No matching distribution found for x",
+        ),
+        (PIP_BUILD, "ValueError: the field 'version' is missing"),
+        (
+            UV,
+            "error: No solution found when resolving dependencies; Because penjing-nowhere was not found, we can "
+            "conclude that your requirements are unsatisfiable.",
+        ),
+        (
+            UV_BEFORE_0_10,
+            "No solution found when resolving dependencies; Because penjing-nowhere was not found in the package "
+            "registry and you require penjing-nowhere, we can conclude that your requirements are unsatisfiable.",
+        ),
+        ("error: Failed to build `bad`\n  Caused by: no such file\n", "error: Failed to build `bad`; no such file"),
+        ("Killed\n\n", "Killed"),
+        ("", ""),
+    ],
+    ids=["pip", "pip-build", "uv", "uv-before-0.10", "uv-caused-by", "no-error", "nothing"],
+)
+def test_the_reason_is_found_in_what_pip_and_uv_print(output: str, reason: str) -> None:
+    assert failure_reason(output) == reason

@@ -142,6 +142,8 @@ def test_the_command_names_the_files_and_the_next_steps(run_penjing, tmp_path: P
     done = run_penjing("plugins", "new", "pump-noise", "--author", "A. Nyone", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "src/penjing_pump_noise/plugin.py" in done.stdout and "penjing plugins check" in done.stdout
+    # The kit trains: without the extra `compress` the next step would end in a missing package.
+    assert 'pip install -e "penjing-pump-noise[compress,test]"' in done.stdout
     assert "A. Nyone" in (tmp_path / "penjing-pump-noise/LICENSE").read_text()
     again = run_penjing("plugins", "new", "pump-noise", "--json", cwd=tmp_path)
     assert again.returncode == 2

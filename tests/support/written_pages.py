@@ -16,7 +16,9 @@ READMES = [
     *CHECKOUT.glob("examples/*/README.md"),
 ]
 
-_FENCE = re.compile(r"^( *)```([a-z]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^( *)(`{3,})([a-z]*)([^\n`]*)\n(.*?)^\1\2$", re.DOTALL | re.MULTILINE)
+"""Groups: indentation, backticks (four where the code has three), language, options such as title="...", code."""
+_TITLE = re.compile(r'title="([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Block:
     line: int
     language: str
     text: str
+    title: str = ""
+    """The path of a file, where the page says which one the block is."""
 
     @property
     def place(self) -> str:
@@ -34,16 +38,18 @@ class Block:
         return f"{self.page.relative_to(CHECKOUT)}:{self.line}"
 
 
-def blocks(language: str, pages: list[Path] = PAGES) -> list[Block]:
-    """All blocks of a language, in the order of pages and lines."""
+def blocks(language: str | None, pages: list[Path] = PAGES) -> list[Block]:
+    """All blocks of a language, or of any, with a title or without, in the order of pages and lines."""
     found = []
     for page in pages:
         text = page.read_text(encoding="utf-8")
         for match in _FENCE.finditer(text):
-            if match[2] == language:
+            if language in (None, match[3]):
                 line = text.count("\n", 0, match.start()) + 1
-                code = "\n".join(each.removeprefix(match[1]) for each in match[3].split("\n"))
-                found.append(Block(page=page, line=line, language=language, text=code))
+                code = "\n".join(each.removeprefix(match[1]) for each in match[5].split("\n"))
+                title = _TITLE.search(match[4])
+                block = Block(page=page, line=line, language=match[3], text=code, title=title[1] if title else "")
+                found.append(block)
     return found
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from penjing.commands.installer_output import failure_reason
 from penjing.errors import MissingExtraError, PenjingError, UsageError
 from penjing.host.discovery import Entry, entries
 
@@ -101,7 +102,7 @@ def run_installer(verb: str, arguments: Sequence[str]) -> None:
     """Run pip or uv; what they print goes to stderr.
 
     Raises:
-        PenjingError: It failed; their last lines say why.
+        PenjingError: It failed; says why in their words.
     """
     command = installer_command()
     target = ["--python", sys.executable] if command[-1] == "pip" and command[0] != sys.executable else []
@@ -110,12 +111,10 @@ def run_installer(verb: str, arguments: Sequence[str]) -> None:
     )
     sys.stderr.write(done.stdout)
     if done.returncode:
-        said = [line for line in done.stdout.splitlines() if line.strip()]
-        errors = [line for line in said if line.lower().startswith("error")]
         raise PenjingError(
             f"{'uv' if target else 'pip'} could not {verb}",
             where=sys.prefix,
-            why="; ".join(errors or said[-1:]),
+            why=failure_reason(done.stdout),
             hint="read what it printed above",
         )
     importlib.invalidate_caches()

@@ -66,9 +66,9 @@ def list_plugins(ctx: click.Context, as_json: bool, markdown: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def info(ctx: click.Context, name: str, as_json: bool) -> None:
-    """All about one plugin, by the name of its distribution or entry point."""
+    """All about one plugin, by the name of its distribution or entry point; '-', '_' and '.' are the same there."""
     statuses = load_host(ctx, log_problems=False).plugins
-    found = [s for s in statuses if name in (s.source.distribution, s.source.entry_point)]
+    found = [status for status in statuses if status.source.is_named_in([name])]
     if not found:
         names = [s.source.distribution for s in statuses] + [s.source.entry_point for s in statuses]
         raise UsageError(f"there is no plugin '{name}'", hint=did_you_mean(name, names))

@@ -35,7 +35,7 @@ def new(ctx: click.Context, name: str, kind: str, directory: Path | None, author
     for file in made.files:
         click.echo(f"  {file}")
     click.echo("next:")
-    click.echo(f'  pip install -e "{made.folder}[test]"')
+    click.echo(f'  pip install -e "{made.folder}[compress,test]"')
     click.echo(f"  penjing plugins check {made.folder}")
     if kind == "domain":
         click.echo(f"  penjing {name} run")

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 from penjing.contract import DataRequest, Split, Splits
+from penjing.errors import DataError, RecipeError
 from penjing.options import with_defaults
 
 from penjing_image_classification import DOMAIN
-from penjing_image_classification.collections import Collection, generate, read_collection
+from penjing_image_classification.collection import Collection
 from penjing_image_classification.images import preprocess
+from penjing_image_classification.reading import read_collection
+from penjing_image_classification.shapes import generate
 
 DEFAULTS: dict[str, Any] = {"size": 32, "channels": 3, "sample": 1_500, "validation_share": 0.1}
-"""Options of the `[data]` table: what images of files are scaled to, the size of the built-in sample, and what part of
-the training part is kept for validation."""
+"""Options of the `[data]` table: pixels and channels (1 or 3) of an image, images of the built-in sample, and the share
+of the training part that is kept for validation. Where size and channels are not given, these are of image files only:
+other collections keep their own."""
 RANGES = {"size": (8, 512), "channels": (1, 3), "sample": (60, 100_000), "validation_share": (0.02, 0.5)}
 
 
@@ -28,13 +32,24 @@ def load_data(request: DataRequest) -> Splits:
         RecipeError: An option is unknown or out of range.
     """
     options = with_defaults(DOMAIN, "data", request.options, DEFAULTS, RANGES)
+    if options["channels"] == 2:
+        raise RecipeError(
+            "option 'channels' in [data] cannot be 2", where=f"domain {DOMAIN}", hint="1 is grey, 3 is colour"
+        )
     if request.path is None:
         found = generate(request.seed, options["sample"])
     else:
         found = read_collection(request.path, options["size"], options["channels"])
+    found = found.rescaled(*(options[name] if name in request.options else None for name in ("size", "channels")))
     train = found.images["train"]
     order = np.random.default_rng((request.seed, 7)).permutation(len(train))
     held_out = max(len(found.labels), round(options["validation_share"] * len(train)))
+    if held_out >= len(train):
+        raise DataError(
+            f"{len(train):,} images are too few for a training part",
+            where=found.source,
+            why=f"{held_out:,} are kept for validation, one for each class at least",
+        )
     rows = {"validation": np.sort(order[:held_out]), "train": np.sort(order[held_out:])}
     # Only the training part may decide anything. Summed as integers, so that the order does not matter.
     pixels = train[rows["train"]]

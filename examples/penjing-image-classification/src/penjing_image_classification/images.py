@@ -30,12 +30,20 @@ def decode(content: bytes, where: str, size: int, channels: int) -> np.ndarray:
 
     try:
         with Image.open(io.BytesIO(content)) as image:
-            image = image.convert("RGB" if channels == 3 else "L")
-            if image.size != (size, size):
-                image = image.resize((size, size), Image.Resampling.BILINEAR)
-            return np.asarray(image, np.uint8).reshape(size, size, channels)
+            return _fitted(image, size, channels)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError("the image cannot be read", where=where, why=str(error)) from error
+
+
+def rescale(images: np.ndarray, size: int, channels: int) -> np.ndarray:
+    """uint8 images of shape (n, height, width, 1 or 3) as (n, size, size, channels)."""
+    from PIL import Image
+
+    if images.shape[1:] == (size, size, channels):
+        return images
+    # Pillow wants grey images without an axis of channels.
+    flat = images[..., 0] if images.shape[-1] == 1 else images
+    return np.stack([_fitted(Image.fromarray(image), size, channels) for image in flat])
 
 
 def read_image(path: Path, size: int, channels: int) -> np.ndarray:
@@ -49,3 +57,13 @@ def read_image(path: Path, size: int, channels: int) -> np.ndarray:
     except OSError as error:
         raise DataError("the file cannot be read", where=str(path), why=str(error)) from error
     return decode(content, str(path), size, channels)
+
+
+def _fitted(image: Any, size: int, channels: int) -> np.ndarray:
+    """An image of Pillow as uint8 of shape (size, size, channels)."""
+    from PIL import Image
+
+    image = image.convert("RGB" if channels == 3 else "L")
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(size, size, channels)

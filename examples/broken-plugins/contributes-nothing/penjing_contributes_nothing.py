@@ -1,0 +1,3 @@
+"""Broken on purpose: has no hook at all."""
+
+NAME = "nothing"

@@ -1,0 +1,3 @@
+"""Broken on purpose: raises while it is imported."""
+
+raise RuntimeError("no such sensor")

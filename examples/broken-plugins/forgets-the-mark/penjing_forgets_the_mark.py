@@ -1,0 +1,5 @@
+"""Broken on purpose: implements a hook without marking it."""
+
+
+def penjing_domains():
+    return []
