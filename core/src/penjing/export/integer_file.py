@@ -51,7 +51,7 @@ WITH_WEIGHTS = {
 _ROUND_16 = frozenset(
     {
         *("ADD", "SUB", "MUL", "MEAN", "AVERAGE_POOL_2D", "LOGISTIC", "TANH", "SOFTMAX"),
-        *("LEAKY_RELU", "RELU", "RELU6"),
+        *("LEAKY_RELU", "RELU", "RELU6", "BATCH_MATMUL"),
     }
 )
 ROUND = _ROUND_16 | {"HARD_SWISH", "ELU", "GELU"}
@@ -122,6 +122,11 @@ class _Rewriter(IntegerGraph):
                     self.integer[tensor] = tensor
                 operator.inputs = [self.integer.get(t, t) if t in moving else t for t in inputs]
                 return self.emit(name, operator, grids[0].bits)
+            if name == "SELECT_V2" and len(set(grids)) == 1:
+                self.make_integer(outputs[0], grids[0])
+                self.integer[outputs[0]] = outputs[0]
+                operator.inputs = [self.integer[t] if t in moving else self._on_grid(t, grids[0]) for t in inputs]
+                return self.emit(name, operator, grids[0].bits)
             mark = self.sole_mark(outputs[0]) if len(outputs) == 1 else None
             if mark is not None and self._has_kernel(name, inputs, grids[0]):
                 grid = self.grid_of(mark)
@@ -160,6 +165,16 @@ class _Rewriter(IntegerGraph):
                 integers = np.round(values / np.float32(grid.scale)).astype(f"int{bits}")
                 made[position] = self.add_constant(integers, integer_type(bits), [grid.scale], 0)
         return made
+
+    def _on_grid(self, tensor: int, grid: Grid) -> int:
+        """A float32 constant in integers of a grid; anything else is left as it is."""
+        if tensor not in self.floats:
+            return tensor
+        low, high = -(2 ** (grid.bits - 1)), 2 ** (grid.bits - 1) - 1
+        integers = np.clip(np.round(self.values_of(tensor) / np.float32(grid.scale)) + grid.zero_point, low, high)
+        return self.add_constant(
+            integers.astype(f"int{grid.bits}"), integer_type(grid.bits), [grid.scale], 0, zero_point=grid.zero_point
+        )
 
     def _mark(self, operator: Any) -> None:
         source = int(operator.inputs[0])

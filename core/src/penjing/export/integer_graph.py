@@ -20,6 +20,7 @@ _VERSIONS = {
     "DEPTHWISE_CONV_2D": (3, 5),
     "FULLY_CONNECTED": (4, 9),
     "TRANSPOSE_CONV": (3, 4),
+    "BATCH_MATMUL": (2, 3),
     "ADD": (2, 4),
     "SUB": (2, 5),
     "MUL": (2, 5),
@@ -154,15 +155,22 @@ class IntegerGraph:
         return len(self.tensors) - 1
 
     def add_constant(
-        self, values: np.ndarray, kind: int, scales: list[float], axis: int, shape: tuple[int, ...] | None = None
+        self,
+        values: np.ndarray,
+        kind: int,
+        scales: list[float],
+        axis: int,
+        shape: tuple[int, ...] | None = None,
+        zero_point: int = 0,
     ) -> int:
-        """A constant with symmetric scales along an axis; equal ones are one tensor.
+        """A constant with scales along an axis; equal ones are one tensor.
 
         Args:
             shape: Of the tensor, where the values are packed.
+            zero_point: Of all scales.
         """
         shape = values.shape if shape is None else shape
-        key = (values.tobytes(), shape, kind, tuple(scales), axis)
+        key = (values.tobytes(), shape, kind, tuple(scales), axis, zero_point)
         if key in self.constants:
             return self.constants[key]
         buffer = schema.BufferT()
@@ -171,7 +179,7 @@ class IntegerGraph:
         tensor = schema.TensorT()
         tensor.shape, tensor.type = list(shape), kind
         tensor.buffer = len(self.model.buffers) - 1
-        tensor.quantization = _quantization(scales, [0] * len(scales), axis)
+        tensor.quantization = _quantization(scales, [zero_point] * len(scales), axis)
         self.tensors.append(tensor)
         self.constants[key] = len(self.tensors) - 1
         return self.constants[key]

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from penjing.compression.model_tree import check_patterns, check_traceable, walk_layers
+from penjing.compression.quantization.attention import QuantizedAttention
 from penjing.compression.quantization.bidirectional import QuantizedBidirectional
 from penjing.compression.quantization.folding import QuantizedKernel
 from penjing.compression.quantization.graph_walk import Simulation
@@ -85,7 +86,7 @@ def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tu
     check_patterns(model, settings.exclude, "exclude")
     check_patterns(model, settings.keep_8_bits, "keep_8_bits")
     for path, layer in walk_layers(model):
-        if isinstance(layer, (QuantizedKernel, QuantizedRecurrent, QuantizedBidirectional, Range)):
+        if isinstance(layer, (QuantizedKernel, QuantizedRecurrent, QuantizedBidirectional, QuantizedAttention, Range)):
             raise ModelError(
                 "the model simulates quantization already",
                 where=f"layer '{path}'",

@@ -16,6 +16,7 @@ layers = keras.layers
 
 KERNELS = {
     layers.Dense: kernel_layers.QuantizedDense,
+    layers.EinsumDense: kernel_layers.QuantizedEinsumDense,
     layers.Conv1D: kernel_layers.QuantizedConv1D,
     layers.Conv2D: kernel_layers.QuantizedConv2D,
     layers.DepthwiseConv1D: kernel_layers.QuantizedDepthwiseConv1D,
@@ -67,7 +68,7 @@ def scale_layer(layer: Any, norm: Any, quantization: Mapping[str, Any]) -> Any:
 def fill_kernel(new: Any, layer: Any, norm: Any) -> None:
     """Copy kernel, bias and BatchNormalization."""
     new.kernel.assign(layer.kernel)
-    if layer.use_bias:
+    if getattr(layer, "bias", None) is not None:
         new.bias.assign(layer.bias)
     fill_norm(new, norm)
 

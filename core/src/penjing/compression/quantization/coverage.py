@@ -10,6 +10,7 @@ import numpy as np
 
 from penjing.compression.quantization import recurrent
 from penjing.compression.quantization.counterparts import KERNELS
+from penjing.compression.quantization.kernel_layers import summed_axes
 from penjing.errors import ModelError
 
 layers = keras.layers
@@ -50,6 +51,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "join": (layers.Concatenate, layers.Maximum, layers.Minimum),
     "recurrent": (layers.LSTM, layers.GRU, layers.SimpleRNN),
     "bidirectional": (layers.Bidirectional,),
+    "attention": (layers.MultiHeadAttention,),
     "real": (layers.LayerNormalization, layers.PReLU, layers.UnitNormalization),
 }
 
@@ -104,6 +106,8 @@ def _has_form(layer: Any) -> bool:
         return known and recurrent.has_form(layer.forward_layer) and recurrent.has_form(layer.backward_layer)
     if isinstance(layer, _KINDS["recurrent"]):
         return recurrent.has_form(layer)
+    if isinstance(layer, layers.EinsumDense):
+        return _is_one_product(layer)
     if isinstance(layer, layers.UpSampling2D):
         return bool(layer.interpolation == "nearest")
     if isinstance(layer, layers.ReLU):
@@ -114,6 +118,15 @@ def _has_form(layer: Any) -> bool:
         axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
         return axis in (-1, len(getattr(layer, "_build_shapes_dict", {}).get("input_shape", ())) - 1)
     return True
+
+
+def _is_one_product(layer: Any) -> bool:
+    """Whether an EinsumDense is a matrix product whose bias is one value per output channel."""
+    summed = summed_axes(layer.equation)
+    if summed is None:
+        return False
+    outputs = layer.equation.replace(" ", "").split(",")[1].split("->")[0][summed:]
+    return set(layer.bias_axes or "") <= set(outputs)
 
 
 # ------------------------------------------------------------------------------------------------------ activations
@@ -205,5 +218,9 @@ def folds(operation: Any, tensor: Any) -> bool:
     """Whether an operation is a BatchNormalization of a tensor's last axis."""
     if type(operation) is not layers.BatchNormalization:
         return False
+    if isinstance(tensor._keras_history.operation, layers.EinsumDense):
+        channels = tensor._keras_history.operation.kernel.shape[summed_axes(tensor._keras_history.operation.equation) :]
+        if len(channels) != 1:
+            return False  # it has one factor for several channels of the kernel
     axis = operation.axis if isinstance(operation.axis, int) else operation.axis[0]
     return axis % len(tensor.shape) == len(tensor.shape) - 1

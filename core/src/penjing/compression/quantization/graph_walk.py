@@ -166,6 +166,11 @@ class Walk(ABC):
             "observes": simulation.observes,
         }
 
+    def fixed_grids(self) -> dict[str, list[float]]:
+        """Grids that activations demand, in JSON values."""
+        fixed = FIXED_16 if self.simulation.activation_bits == 16 else FIXED_8
+        return {name: list(grid) for name, grid in fixed.items()}
+
     def is_output(self, tensor: Any) -> bool:
         """Whether the graph emits a tensor."""
         return any(tensor is output for output in self.outputs)

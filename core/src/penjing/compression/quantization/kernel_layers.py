@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import keras
@@ -30,6 +31,82 @@ class QuantizedDense(QuantizedKernel, keras.layers.Dense):
     def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
         # A matrix product of two axes is one FULLY_CONNECTED; of more it would be a BATCH_MATMUL.
         return tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), tf.constant(kernel))
+
+
+@_register
+class QuantizedEinsumDense(QuantizedKernel, keras.layers.EinsumDense):
+    """EinsumDense that sums the last axes of its input with the first of its kernel, one FULLY_CONNECTED in the file.
+
+    Args:
+        factor: What kernel and bias are multiplied with before they are rounded.
+    """
+
+    def __init__(self, *args: Any, factor: float = 1.0, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.factor = factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}
+
+    @property
+    def summed(self) -> int:
+        """How many axes are summed."""
+        return summed_axes(self.equation) or 0
+
+    @property
+    def kernel_axes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(range(self.summed))
+
+    def folded_kernel(self) -> Any:
+        return super().folded_kernel() * self.factor
+
+    def folded_bias(self) -> Any:
+        bias = super().folded_bias()
+        if bias is None:
+            return None
+        sizes = [int(size) for size in self.kernel.shape[self.summed :]]
+        return tf.reshape(tf.broadcast_to(bias, sizes), [-1]) * self.factor
+
+    def _matrix(self, kernel: Any) -> Any:
+        return tf.reshape(kernel, [int(np.prod(self.kernel.shape[: self.summed])), -1])
+
+    def call(self, inputs: Any, grid: Any, training: bool | None = None) -> tuple[Any, Any]:
+        outputs, own = super().call(inputs, grid, training)
+        return tf.reshape(outputs, [-1, *self.compute_output_shape(inputs.shape)[1:]]), own
+
+    def compute_output_shape(self, inputs_shape: Any) -> Any:
+        kept = len(inputs_shape) - self.summed
+        return (*inputs_shape[:kept], *self.kernel.shape[self.summed :])
+
+    def linear(self, inputs: Any, kernel: Any) -> Any:
+        matrix = self._matrix(kernel)
+        rows = inputs.shape[1 : len(inputs.shape) - self.summed]
+        return keras.ops.matmul(tf.reshape(inputs, [-1, *rows, matrix.shape[0]]), matrix)
+
+    def rescale(self, accumulator: Any, factor: Any) -> Any:
+        return QuantizedDense.rescale(self, accumulator, factor)  # type: ignore[arg-type]
+
+    def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        return kernel.reshape(int(np.prod(kernel.shape[: self.summed])), -1).T
+
+    def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
+        matrix = kernel.reshape(int(np.prod(kernel.shape[: self.summed])), -1)
+        return tf.matmul(tf.reshape(inputs, [-1, matrix.shape[0]]), tf.constant(matrix))
+
+
+def summed_axes(equation: str) -> int | None:
+    """How many last axes of the input are summed with as many first axes of the kernel, in "abcd,cde->abe" 2.
+
+    None where the equation sums others, or orders the outputs otherwise.
+    """
+    found = re.fullmatch(r"(\w+),(\w+)->(\w+)", equation.replace(" ", "").replace("...", ""))
+    if found is None:
+        return None
+    given, kernel, out = found.groups()
+    count = sum(letter not in out for letter in given)
+    rest = given[: len(given) - count]
+    plain = count > 0 and rest != "" and given[len(rest) :] == kernel[:count] and out == rest + kernel[count:]
+    return count if plain else None
 
 
 @_register

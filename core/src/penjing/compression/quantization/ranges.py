@@ -147,12 +147,16 @@ class Range(keras.layers.Layer):
         values = tf.stop_gradient(values)
         tf.cond(self.frozen.value < 0.5, update, lambda: tf.zeros(()))
 
-    def simulate(self, values: Any, training: bool) -> Any:
-        """Real numbers rounded to the grid, with a gradient; float32."""
+    def simulate(self, values: Any, training: bool, watched: Any = None) -> Any:
+        """Real numbers rounded to the grid, with a gradient; float32.
+
+        Args:
+            watched: What a moving average follows, if not the values themselves.
+        """
         if training and not self.rounds_in_training:
             return values
         if training and self.fixed is None and self.kind == "moving-average" and self.observes:
-            self._follow(values)
+            self._follow(values if watched is None else watched)
         grid = self.grid()
         low, high = arithmetic.limits(self.bits)
         if self.kind == "learned" and self.fixed is None:

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 
 from penjing.compression.quantization import coverage
+from penjing.compression.quantization.attention_forms import AttentionForms
 from penjing.compression.quantization.graph_walk import Flow, Simulation, Work, input_name
-from penjing.compression.quantization.recurrent_forms import RecurrentForms
 from penjing.contract import LayerChange
 from penjing.errors import ModelError
 
@@ -38,7 +38,7 @@ def rebuild(model: keras.Model, simulation: Simulation) -> tuple[keras.Model, li
     return keras.Model(packed, results, name=model.name), work.changes
 
 
-class _Graph(RecurrentForms):
+class _Graph(AttentionForms):
     def node(self, node: Any) -> None:
         operation = node.operation
         if isinstance(operation, keras.Model) and not self.excluded(operation):

@@ -8,7 +8,6 @@ from typing import Any
 from penjing.compression.quantization.bidirectional import QuantizedBidirectional
 from penjing.compression.quantization.graph_walk import Flow
 from penjing.compression.quantization.layer_forms import LayerForms
-from penjing.compression.quantization.ranges import FIXED_8, FIXED_16
 from penjing.compression.quantization.recurrent import QuantizedRecurrent, form_of
 from penjing.errors import ModelError
 
@@ -59,9 +58,8 @@ class RecurrentForms(LayerForms):
         self.give(node, result)
 
     def _recurrent_options(self, layer: Any) -> dict[str, Any]:
-        fixed = FIXED_16 if self.simulation.activation_bits == 16 else FIXED_8
         return {
             "form": form_of(layer),
             "quantization": self.quantization(self.bits_of(layer), None, "linear"),
-            "fixed": {name: list(grid) for name, grid in fixed.items()},
+            "fixed": self.fixed_grids(),
         }
