@@ -90,7 +90,9 @@ class Splits:
     notes: tuple[str, ...] = ()
     """What was skipped, repaired or assumed while reading, counted, one sentence each."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever the domain's own augmentation and system metrics need (background noise, adjacency)."""
+    """Whatever the domain's own augmentation and system metrics need (background noise, adjacency). Where a finished
+    bundle is evaluated on this data, "measured" holds the figures that it states by name: thresholds, for instance,
+    which are not to be chosen anew."""
     task: Task | None = None
     """What this data's targets are, where a domain takes several kinds; None where they are the domain's."""
     slices: tuple[str, ...] = ()

@@ -9,9 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from penjing.contract import ModelRequest
+from penjing.compression.quantization.aware_training import calibrate, simulated
+from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings
+from penjing.contract import ExportSettings, ModelRequest
 from penjing.errors import ModelError, RecipeError
-from penjing_medical_imaging.centering import CenterThresholdSettings, apply
+from penjing.export.litert import to_litert
+from penjing.runtime import LiteRTModel
+from penjing_medical_imaging.centering import CenterThresholdSettings, apply, deciding_layer
 from penjing_medical_imaging.models import MOST_PARAMETERS, build_model, build_teacher
 
 
@@ -71,6 +75,30 @@ def test_the_chosen_threshold_becomes_one_half_and_the_order_stays() -> None:
     assert np.array_equal(np.argsort(before, kind="stable"), np.argsort(after, kind="stable"))
     assert np.mean(after[given.validation.y == 1] > 0.5) >= 0.9
     assert "is now 0.5" in outcome.summary
+
+
+@pytest.mark.parametrize("rule", ["youden", "sensitivity", "specificity"])
+def test_with_simulated_quantization_no_image_is_rounded_otherwise(rule: str) -> None:
+    """Every logit moves by the same whole number of steps, and the file decides as the model does."""
+    model, _ = simulated(one_layer(), QuantizeAwareTrainingSettings())
+    given = context(model)
+    calibrate(model, given.validation.x, 300, 0)
+    logits = keras.Model(model.inputs, deciding_layer(model).output)
+    before, grid = logits.predict(given.validation.x, verbose=0)
+    outcome = apply(given, CenterThresholdSettings(rule=rule, target=0.9))
+    after, _ = logits.predict(given.validation.x, verbose=0)
+    steps = (before - after) / grid[0]
+    assert np.allclose(steps, np.rint(steps[0, 0]), atol=1e-3)
+    assert np.rint(steps[0, 0]) != 0
+    threshold = outcome.figures["threshold_before"]
+    wished = 1 / (1 + np.exp(-before[:, 0])) > threshold
+    content = to_litert(model, ExportSettings(mode="aware"))
+    file = LiteRTModel(content, kernels="reference").predict(given.validation.x)[:, 0] > 0.5
+    assert np.array_equal(wished, file)
+    assert np.array_equal(wished, model.predict(given.validation.x, verbose=0)[:, 0] > 0.5)
+    positive = given.validation.y == 1
+    assert outcome.figures["validation_sensitivity"] == pytest.approx(file[positive].mean())
+    assert outcome.figures["validation_specificity"] == pytest.approx((~file[~positive]).mean())
 
 
 def test_other_tasks_are_left_alone() -> None:

@@ -29,7 +29,10 @@ SHORT = (
     "reference.epochs=3",
     "reference.min_updates=0",
     "reference.batch_size=16",
-    "steps.2.calibration_examples=40",
+    "steps.1.epochs=1",
+    "steps.1.min_updates=0",
+    "steps.1.batch_size=16",
+    "steps.1.calibration_examples=40",
 )
 
 
@@ -98,8 +101,9 @@ def test_a_set_of_any_kind_runs_to_a_verified_file(
     assert (f"operating_point[{first} threshold]" in figures) == (task == "multilabel")
     assert f"auc_delong[{first}]" in metrics["compressed"]["intervals"]
     for pair in metrics["conformance"]["pairs"]:
-        # The task is hardly learned in seconds, so that decisions are close; the shipped recipes are held to 99.5 %.
-        assert pair["largest_steps"] <= 3 or pair["equal_decisions"] >= 0.95
+        # The model computes with the file's integers; XNNPACK alone rounds otherwise, and the task is hardly learned.
+        exact = {"Keras", "LiteRT reference"} == set(pair["runtimes"])
+        assert pair["largest_steps"] == 0 if exact else pair["equal_decisions"] >= 0.95 or pair["largest_steps"] <= 3
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Spearman" in page and "Reliability" in page and NOT_CLINICAL in page
     from PIL import Image

@@ -180,7 +180,7 @@ def _evaluate(ctx: click.Context, as_json: bool, quiet: bool, bundle: Path | Non
     """Measure a finished bundle on the test part of given data, every metric with its interval."""
     from penjing.commands.predict import find_bundle
     from penjing.report import wording
-    from penjing.runner.domain_run import evaluate_bundle
+    from penjing.runner.bundle_evaluation import evaluate_bundle
 
     host, domain = _load(ctx)
     document = evaluate_bundle(host, domain, find_bundle(domain, bundle), reporter=make_reporter(quiet), **options)

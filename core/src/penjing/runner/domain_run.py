@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
@@ -164,66 +163,6 @@ def describe_data(
         "input_meaning": splits.input_meaning,
         "input_shape": list(np.asarray(x).shape[1:]) if not isinstance(x, dict) else None,
         "notes": list(splits.notes),
-    }
-
-
-def evaluate_bundle(
-    host: PluginHost,
-    domain: Contribution[Domain],
-    bundle: Path,
-    *,
-    data: Path | None,
-    recipe: str | None,
-    seed: int,
-    overrides: Sequence[str],
-    reporter: Any,
-) -> dict[str, Any]:
-    """Every metric of a finished bundle on the test part of given data, as JSON values.
-
-    Raises:
-        BundleError: The bundle cannot be read.
-        DataError: The data's labels are not those of the bundle.
-    """
-    from penjing.errors import DataError
-    from penjing.runner.document import data_entry, interval_entry
-    from penjing.runner.evaluation import score
-    from penjing.runtime import load_bundle
-
-    loaded = load_bundle(bundle)
-    chosen = (
-        choose_recipe(host, domain, recipe, Budget({}))[0]
-        if recipe
-        else Recipe.from_toml(loaded.manifest.recipe, source=f"{bundle}/bundle.json")
-    )
-    splits = load_data(host, domain, chosen.with_overrides(overrides), data, seed, reporter)
-    if tuple(splits.labels) != loaded.labels:
-        raise DataError(
-            "the data's classes are not those of the bundle",
-            where=splits.source,
-            why=f"data: {', '.join(splits.labels)}; bundle: {', '.join(loaded.labels)}",
-        )
-    test = splits.test
-    x = test.x
-    if domain.value.preprocess and test.raw is not None:
-        # The bundle's own parameters, not those that this data would give.
-        x = host.resolve(domain.value.preprocess, domain.source)(test.raw, loaded.preprocessing)
-        splits = replace(splits, preprocessing=loaded.preprocessing)
-    functions = {m.name: host.resolve(m.function, domain.source) for m in domain.value.metrics}
-    scores = score(
-        domain.value.metrics,
-        functions,
-        test,
-        splits,
-        cast(Callable[[Any], np.ndarray], loaded.predict),
-        seed=seed,
-        outputs=loaded.predict(x),
-    )
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    return {
-        "bundle": str(bundle),
-        "data": data_entry(splits.source, splits.sha256, splits.synthetic, parts, splits.notes),
-        "metrics": dict(scores.metrics),
-        "intervals": {name: interval_entry(value) for name, value in scores.intervals.items()},
     }
 
 

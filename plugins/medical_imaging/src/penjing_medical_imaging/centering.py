@@ -33,13 +33,16 @@ class CenterThresholdSettings(BaseModel):
 def apply(context: StepContext, settings: CenterThresholdSettings) -> StepOutcome:
     """Shift the bias of the last layer; only for two classes, others are left as they are.
 
+    A model that simulates quantization is moved by whole steps of its logit's grid, so that no image is rounded
+    otherwise than before.
+
     Raises:
         RecipeError: An earlier step promises something of the model's weights.
         ModelError: The last layer has no bias, or is no sigmoid.
     """
     if context.task != "binary":
         return StepOutcome(model=context.model, summary="nothing to do: only for two classes")
-    layer = last_layer(context.model)
+    layer = deciding_layer(context.model)
     if any(getattr(invariant, "summary", "") for invariant in context.invariants):
         raise RecipeError(
             "the threshold cannot be moved after a step that promises something of the weights",
@@ -47,12 +50,16 @@ def apply(context: StepContext, settings: CenterThresholdSettings) -> StepOutcom
             hint="put it before pruning and clustering",
         )
     positive = np.asarray(context.validation.y).reshape(-1) > 0.5
-    scores = np.asarray(context.model.predict(context.validation.x, verbose=0)).reshape(-1)
-    threshold = choose_threshold(positive, scores, settings.rule, settings.target)
-    bounded = float(np.clip(threshold, 1e-4, 1 - 1e-4))
-    shift = float(np.log(bounded) - np.log1p(-bounded))
-    layer.bias.assign(layer.bias - shift)
-    sensitivity, specificity = rates(positive, scores > threshold)
+    if hasattr(layer, "shift_output"):
+        threshold, shift = _shift_on_grid(context, layer, positive, settings)
+    else:
+        scores = np.asarray(context.model.predict(context.validation.x, verbose=0)).reshape(-1)
+        threshold = choose_threshold(positive, scores, settings.rule, settings.target)
+        bounded = float(np.clip(threshold, 1e-4, 1 - 1e-4))
+        shift = float(np.log(bounded) - np.log1p(-bounded))
+        layer.bias.assign(layer.bias - shift)
+    decided = np.asarray(context.model.predict(context.validation.x, verbose=0)).reshape(-1) > 0.5
+    sensitivity, specificity = rates(positive, decided)
     return StepOutcome(
         model=context.model,
         summary=(
@@ -68,18 +75,38 @@ def apply(context: StepContext, settings: CenterThresholdSettings) -> StepOutcom
     )
 
 
-def last_layer(model: Any) -> Any:
-    """The layer whose bias decides.
+def _shift_on_grid(
+    context: StepContext, layer: Any, positive: np.ndarray, settings: CenterThresholdSettings
+) -> tuple[float, float]:
+    """(threshold as a probability, what was taken off the logit) of a layer with simulated quantization."""
+    import keras
+
+    inner = keras.Model(context.model.inputs, layer.output)
+    logits, grid = inner.predict(context.validation.x, verbose=0)
+    step = float(np.asarray(grid).reshape(-1)[0])
+    # Whole numbers: the threshold lies between two of them, and the lower one, still negative, becomes 0.
+    numbers = np.rint(np.asarray(logits, np.float64).reshape(-1) / step)
+    cut = choose_threshold(positive, numbers, settings.rule, settings.target)
+    lower = int(np.floor(cut))
+    layer.shift_output(-lower)
+    return float(1 / (1 + np.exp(-cut * step))), lower * step
+
+
+def deciding_layer(model: Any) -> Any:
+    """The layer whose bias decides: the last, or with simulated quantization the one before the sigmoid's table.
 
     Raises:
         ModelError: The last layer has no bias, or is no sigmoid.
     """
-    layer = model.layers[-1]
-    activation = getattr(getattr(layer, "activation", None), "__name__", "")
+    last = layer = model.layers[-1]
+    if not hasattr(last, "bias") and len(model.layers) > 1:
+        before = model.layers[-2]
+        layer = before if hasattr(before, "shift_output") else last
+    activation = getattr(getattr(last, "activation", None), "__name__", "")
     if activation != "sigmoid" or getattr(layer, "bias", None) is None:
         raise ModelError(
             "the threshold cannot be moved",
-            where=f"layer '{layer.name}'",
+            where=f"layer '{last.name}'",
             why="it is no sigmoid layer with a bias",
             hint="leave the step center-threshold out",
         )

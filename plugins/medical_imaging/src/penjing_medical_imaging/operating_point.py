@@ -73,6 +73,9 @@ def predictive_values(sensitivity: float, specificity: float, prevalence: float)
 def operating_point(predict: Callable[[Any], np.ndarray], split: Split, splits: Splits) -> dict[str, float]:
     """Threshold from the validation part; sensitivity, specificity and predictive values on the given part.
 
+    A finished bundle that is evaluated on other data keeps the threshold that it states: choosing it anew would be
+    fitting it to that data.
+
     Returns:
         For two classes "threshold", "sensitivity", "specificity", "accuracy", "balanced accuracy", "ppv" and "npv" at
         the stated "prevalence", and sensitivity and specificity on the validation part. For labels the same of each,
@@ -91,7 +94,8 @@ def operating_point(predict: Callable[[Any], np.ndarray], split: Split, splits: 
     validation = columns(splits.validation.y, predict(splits.validation.x))
     for number, ((truth, score), (known, seen)) in enumerate(zip(test, validation, strict=True)):
         start = "" if splits.task == "binary" else f"{splits.labels[number]} "
-        threshold = choose_threshold(known, seen)
+        stated = splits.extra.get("measured", {}).get(f"operating_point[{start}threshold]")
+        threshold = choose_threshold(known, seen) if stated is None else float(stated)
         sensitivity, specificity = rates(truth, score > threshold)
         found[f"{start}threshold"] = threshold
         found |= _named(start, (sensitivity, specificity), prevalence)

@@ -11,7 +11,7 @@ from penjing.contract import Split, Splits
 from penjing_datasets.lesion_images import generate_lesions
 from penjing_medical_imaging.abstention import Familiarity
 from penjing_medical_imaging.delong import delong
-from penjing_medical_imaging.inputs import unit
+from penjing_medical_imaging.inputs import Inputs, unit
 
 MOST = 1000
 
@@ -32,9 +32,13 @@ def strangers(images: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
 
 def abstention(predict: Callable[[Any], np.ndarray], split: Split, splits: Splits) -> dict[str, float]:
     """Share of the part that is flagged, and for each set of strangers the area under the ROC curve of the score and
-    the share that is flagged. It does not depend on the network."""
-    familiarity: Familiarity = splits.extra["familiarity"]
-    images = unit(np.asarray(split.raw)[:MOST])
+    the share that is flagged. It does not depend on the network, and goes by what the bundle knows of familiar images.
+    """
+    familiarity, inputs = (
+        Familiarity.from_json(splits.preprocessing["familiarity"]),
+        Inputs.from_json(splits.preprocessing),
+    )
+    images = np.stack([inputs.prepared(image) for image in unit(np.asarray(split.raw)[:MOST])])
     own = familiarity.scores(images)
     found = {"flagged": float(np.mean(own > familiarity.limit)), "limit": familiarity.limit}
     for name, others in strangers(images).items():

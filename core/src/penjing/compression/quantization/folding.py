@@ -113,6 +113,18 @@ class QuantizedKernel:
         beta = self.beta.value if self.norm["center"] else 0.0
         return beta + ((bias if bias is not None else 0.0) - self.moving_mean.value) * self._factor()
 
+    def shift_output(self: Any, steps: int) -> None:
+        """Move every output by whole steps of its grid: bias and range together, so that each is rounded as before.
+
+        Raises:
+            ValueError: The layer has no bias, or its range is fixed by the operator.
+        """
+        if self.bias is None:
+            raise ValueError("the layer has no bias")
+        moved = float(self.output_range.grid()[0]) * steps
+        self.output_range.shift(steps)
+        self.bias.assign_add([moved] * int(self.bias.shape[0]))
+
     # -------------------------------------------------------------------------------------------------- rounding
 
     def start_steps(self: Any) -> None:

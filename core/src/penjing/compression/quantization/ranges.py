@@ -118,6 +118,18 @@ class Range(keras.layers.Layer):
             scale = tf.exp(self.log_step.value)
         return tf.stack([scale, zero_point])
 
+    def shift(self, steps: int) -> None:
+        """Move the range by whole steps of its grid, whose scale stays.
+
+        Raises:
+            ValueError: The operator allows no other range.
+        """
+        if self.fixed is not None:
+            raise ValueError("the range is fixed by the operator")
+        moved = float(self.grid()[0]) * steps
+        self.low.assign_add(moved)
+        self.high.assign_add(moved)
+
     def observe(self, values: Any) -> None:
         """While calibrating, take a batch into account: the range becomes the mean over the batches so far."""
         if self.fixed is not None:
