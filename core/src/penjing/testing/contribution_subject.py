@@ -47,8 +47,8 @@ class ContributionUnderTest(ABC, Generic[C]):
         return PluginHost.discover(log_problems=False)
 
     @abstractmethod
-    def _find(self) -> Contribution[C]:
-        """The contribution among those of the host.
+    def find(self) -> Contribution[C]:
+        """The contribution among those of the host, looked up anew; `contribution` keeps it.
 
         Raises:
             UsageError: There is none of that name.
@@ -58,7 +58,7 @@ class ContributionUnderTest(ABC, Generic[C]):
     @property
     def contribution(self) -> Contribution[C]:
         """What the plugin contributes, with its source."""
-        return self._kept.get(f"the {self.kind}", self._find)
+        return self._kept.get(f"the {self.kind}", self.find)
 
     @property
     def source(self) -> PluginSource:

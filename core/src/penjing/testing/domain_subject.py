@@ -66,7 +66,7 @@ class DomainUnderTest(ContributionUnderTest[Domain]):
             return super()._find_plugins()
         return PluginHost.from_modules({self.name: _Declaring(self._given)})
 
-    def _find(self) -> Contribution[Domain]:
+    def find(self) -> Contribution[Domain]:
         return self.host.domain(self.name)
 
     @property

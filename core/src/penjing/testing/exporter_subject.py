@@ -28,7 +28,7 @@ class ExporterUnderTest(ContributionUnderTest[Exporter]):
     def __init__(self, exporter: str, *, host: PluginHost | None = None) -> None:
         super().__init__(exporter, host)
 
-    def _find(self) -> Contribution[Exporter]:
+    def find(self) -> Contribution[Exporter]:
         found = self.host.exporters.get(self.name)
         if found is None:
             raise UsageError(f"there is no exporter '{self.name}'", hint=did_you_mean(self.name, self.host.exporters))

@@ -41,7 +41,7 @@ class TechniqueUnderTest(ContributionUnderTest[Technique]):
         super().__init__(technique, host)
         self._settings = settings
 
-    def _find(self) -> Contribution[Technique]:
+    def find(self) -> Contribution[Technique]:
         return self.host.technique(self.name)
 
     @property
