@@ -10,7 +10,19 @@ from source_docs import cell
 INTRODUCTION = """# Conformance checks
 
 What `penjing plugins check` and `penjing.testing.parametrize_with_checks` run. Each check is a test of its own with a
-name; a known failure is listed by it, with a reason, and is strict: once the check holds again, the entry fails.
+name.
+
+A plugin declares its known failures, each with a reason, in `conformance.toml` beside the module that its entry point
+names:
+
+```toml
+[known-failures.leak-detection]
+check_arena_is_within_the_budget = "TensorFlow Lite Micro has no such operator yet"
+```
+
+The table's name is that of the domain, technique or exporter, or of the distribution where a plugin is checked by
+itself, as one that observes. `penjing plugins check` shows each as known, with its reason. They are strict: once the
+check holds again, the entry is a failure.
 """
 
 TITLES = {

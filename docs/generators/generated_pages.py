@@ -1,4 +1,4 @@
-"""Which files under docs follow from the code, and with which text."""
+"""Which files follow from the code, and with which text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import contract_page
 import hooks_page
 import recipe_tables
 import settings_page
+import workspace_plugins
 
 DOCS = Path(__file__).resolve().parents[1]
+ROOT = DOCS.parent
 
 WHOLE: dict[str, Callable[[], str]] = {
     "reference/hooks.md": hooks_page.page,
@@ -34,6 +36,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "order of steps": recipe_tables.orders,
     "limits": recipe_tables.limits,
     "verbs": commands_page.verbs,
+    "plugins": workspace_plugins.table,
 }
 """Tables inside pages that are written by hand, between `<!-- generated: NAME -->` and `<!-- end -->`."""
 
@@ -48,7 +51,7 @@ def generated_pages() -> dict[Path, str]:
         KeyError: A page names a table that there is none of.
     """
     texts = {DOCS / name: make() if name.endswith(".json") else NOTE + make() for name, make in WHOLE.items()}
-    for path in sorted(DOCS.rglob("*.md")):
+    for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
         if path in texts:
             continue
         text = path.read_text(encoding="utf-8")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+import shutil
+import subprocess
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +31,31 @@ def test_generated_pages_are_what_the_code_says_now() -> None:
         if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
     assert stale == [], "run: python docs/generators"
+
+
+def test_the_table_of_plugins_stands_in_readme_and_documentation() -> None:
+    from generated_pages import generated_pages
+
+    texts = generated_pages()
+    for page in ("README.md", "docs/plugins.md"):
+        (table,) = re.findall(r"<!-- generated: plugins -->\n(.*?)<!-- end -->", texts[CHECKOUT / page], re.DOTALL)
+        assert table.count("| `pip install penjing-") == len(list(CHECKOUT.glob("plugins/*/pyproject.toml")))
+
+
+def test_the_command_says_what_is_old_and_writes_it(tmp_path: Path) -> None:
+    for folder in ("docs", "plugins"):
+        shutil.copytree(CHECKOUT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+    old = (CHECKOUT / "README.md").read_text(encoding="utf-8").replace("`keyword-spotting` |", "`word-spotting` |")
+    (tmp_path / "README.md").write_text(old)
+    command = [sys.executable, str(tmp_path / "docs/generators")]
+    for arguments, code, said in (
+        (["--check"], 1, "README.md is old: python docs/generators\n"),
+        ([], 0, "README.md written\n"),
+        (["--check"], 0, ""),
+    ):
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (code, said), done.stderr
+    assert (tmp_path / "README.md").read_bytes() == (CHECKOUT / "README.md").read_bytes()
 
 
 @pytest.mark.parametrize("name", HOOKS)

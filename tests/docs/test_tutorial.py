@@ -53,7 +53,14 @@ def test_every_chapter_that_can_be_checked_says_how() -> None:
     assert [stage.split()[-1] for stage in STAGES] == ["data", "model", "metrics", "declaration"]
 
 
-@pytest.mark.parametrize("command", STAGES, ids=lambda command: command.split()[-1])
+TRAINS = ("model", "metrics")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(each, marks=[pytest.mark.slow] if each.endswith(TRAINS) else []) for each in STAGES],
+    ids=lambda command: command.split()[-1],
+)
 def test_the_stage_of_a_chapter_passes_where_the_chapter_ends(command: str, run_penjing, tmp_path: Path) -> None:
     folder = scaffold(tmp_path)
     follow(folder, until=command)

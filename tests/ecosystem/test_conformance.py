@@ -1,4 +1,5 @@
-"""Every domain of the workspace and every technique of the engine passes the conformance kit."""
+"""Every domain of the workspace and every technique of the engine passes the conformance kit, but for what the domains
+declare as known failures in their own conformance.toml."""
 
 from __future__ import annotations
 
@@ -14,19 +15,6 @@ from penjing.testing import Check, DomainUnderTest, ExporterUnderTest, Technique
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 QUICK_STAGES = {"plugin", "declaration", "data"}
-KNOWN_FAILURES: dict[str, dict[str, str]] = {
-    "recommendation": {
-        "check_time_order_is_kept": "its protocol, leave-last-out, cuts each user's own time and not all at one moment",
-        "check_augmentation_is_seeded": "on the sample an epoch is every place of every history, the same each time",
-        "check_test_part_is_not_read": "its baselines are given whole histories, which stand beside each part's inputs",
-        "check_runtimes_agree": "of ten places in a list two near ties change theirs by a rounding",
-    },
-    "traffic-forecasting": {
-        "check_test_part_is_not_read": "the same time last week is looked up in the series around a part's windows",
-        "check_baseline_fits_the_metrics": "that baseline needs the windows' times, which single inputs do not have",
-    },
-}
-"""By domain or technique: {check: reason}."""
 
 
 def workspace_domains() -> Iterator[str]:
@@ -44,10 +32,6 @@ def slow_ones(subject: Any, check: Check) -> Iterable[Any]:
         yield pytest.mark.slow
 
 
-def known(subject: Any) -> dict[str, str]:
-    return KNOWN_FAILURES.get(str(subject), {})
-
-
 def test_the_workspace_has_domains() -> None:
     assert set(workspace_domains()) == {
         "fraud-detection",
@@ -58,12 +42,12 @@ def test_the_workspace_has_domains() -> None:
     }
 
 
-@parametrize_with_checks([DomainUnderTest(name) for name in workspace_domains()], known, marks=slow_ones)
+@parametrize_with_checks([DomainUnderTest(name) for name in workspace_domains()], marks=slow_ones)
 def test_domain(subject: DomainUnderTest, check: Any) -> None:
     check(subject)
 
 
-@parametrize_with_checks([TechniqueUnderTest(technique.name) for technique in TECHNIQUES], known, marks=slow_ones)
+@parametrize_with_checks([TechniqueUnderTest(technique.name) for technique in TECHNIQUES], marks=slow_ones)
 def test_technique(subject: TechniqueUnderTest, check: Any) -> None:
     check(subject)
 

@@ -1,17 +1,11 @@
-"""The table of plugins says what the plugins declare, and is up to date wherever it stands."""
+"""The table of plugins says what the plugins declare."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 from penjing import hookimpl
-from penjing.commands.plugin_table import END, START, plugin_table, with_table
+from penjing.commands.plugin_table import plugin_table
 from penjing.contract import Domain, Metric, Target
 from penjing.host import PluginHost
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def host() -> PluginHost:
@@ -46,19 +40,3 @@ def test_a_row_says_what_a_domain_declares_and_other_plugins_follow() -> None:
     )
     assert others.splitlines()[2] == "| `test-board` |  | targets |"
     assert "board" not in plugin_table(host(), ["test-leaks"])
-
-
-def test_the_table_stands_between_its_marks_and_nothing_else_changes() -> None:
-    text = f"before\n{START}\nold\n{END}\nafter"
-    assert with_table(text, "new") == f"before\n{START}\n\nnew\n\n{END}\nafter"
-    assert with_table(with_table(text, "new"), "new") == with_table(text, "new")
-    for unmarked in ("no marks", f"only {START} the first"):
-        assert with_table(unmarked, "new") == unmarked
-
-
-def test_no_table_of_the_documentation_is_old() -> None:
-    marked = [file for file in CHECKOUT.glob("docs/*.md") if START in file.read_text(encoding="utf-8")]
-    assert marked
-    command = [sys.executable, str(CHECKOUT / "docs/generate.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,9 +6,6 @@ from collections.abc import Iterable
 
 from penjing.host import PluginHost
 
-START, END = "<!-- plugins -->", "<!-- /plugins -->"
-"""Marks in a file between which the table stands."""
-
 
 def plugin_table(host: PluginHost, distributions: Iterable[str] | None = None) -> str:
     """A Markdown table of domains, and of other plugins below it where there are any.
@@ -44,13 +41,6 @@ def plugin_table(host: PluginHost, distributions: Iterable[str] | None = None) -
     if others:
         parts.append(_table(("plugin", "what it does", "contributes"), others))
     return "\n\n".join(parts)
-
-
-def with_table(text: str, table: str) -> str:
-    """The text with the table between its marks; a text without marks stays as it is."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    return f"{before}{START}\n\n{table}\n\n{END}{after}" if start and end else text
 
 
 def _offers(contributes: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
@@ -114,22 +114,13 @@ def run_check(check: Check, subject: Any, expected_failure: str | None = None) -
     )
 
 
-def run_checks(
-    checks: Iterable[Check], subject: Any, expected_failures: dict[str, str] | None = None
-) -> Iterator[CheckResult]:
-    """The results of checks, as they come.
-
-    Raises:
-        UsageError: A known failure has no reason, or is no check.
-    """
-    checks = tuple(checks)
-    known = require_reasons(expected_failures or {}, [check.name for check in checks])
-    for check in checks:
-        yield run_check(check, subject, known.get(check.name))
-
-
-def require_reasons(expected_failures: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+def require_reasons(
+    expected_failures: dict[str, str], names: Iterable[str], where: str = "expected_failures"
+) -> dict[str, str]:
     """The known failures, each of which must be a check and have a reason.
+
+    Args:
+        where: Where they are listed, for messages.
 
     Raises:
         UsageError: One is no check, or has no reason.
@@ -137,11 +128,11 @@ def require_reasons(expected_failures: dict[str, str], names: Iterable[str]) -> 
     names = list(names)
     for name, reason in expected_failures.items():
         if name not in names:
-            raise UsageError(f"there is no check '{name}'", where="expected_failures", hint=did_you_mean(name, names))
+            raise UsageError(f"there is no check '{name}'", where=where, hint=did_you_mean(name, names))
         if not isinstance(reason, str) or not reason.strip():
             raise UsageError(
                 f"the known failure '{name}' has no reason",
-                where="expected_failures",
+                where=where,
                 hint="say in a sentence why it fails and until when",
             )
     return expected_failures

@@ -17,9 +17,10 @@ from penjing.testing import (
     run_checks,
     technique_checks,
 )
-from penjing.testing.checks import Check, CheckResult, checks_of, require_reasons, run_check
+from penjing.testing.checks import Check, CheckResult, checks_of, run_check
 from penjing.testing.domain_subject import DomainUnderTest
 from penjing.testing.exporter_subject import ExporterUnderTest
+from penjing.testing.known_failures import known_failures
 from penjing.testing.plugin_subject import PluginUnderTest
 from penjing.testing.technique_subject import TechniqueUnderTest
 
@@ -57,14 +58,14 @@ def check_subject(subject: Subject, expected_failures: Mapping[str, str] | None 
     """Run all checks of a subject; results come as they are ready.
 
     Args:
-        expected_failures: Known failures by check, each with its reason. One that holds all the same is reported as
-            "unexpected pass", which is not ok.
+        expected_failures: Known failures by check, each with its reason, besides those that the plugin declares in its
+            conformance.toml. One that holds all the same is reported as "unexpected pass", which is not ok.
 
     Raises:
         UsageError: A known failure is no check, or has no reason.
     """
     checks = checks_for(subject)
-    known = require_reasons(dict(expected_failures or {}), [check.name for check in checks])
+    known = known_failures(subject, checks, expected_failures)
     for check in checks:
         yield run_check(check, subject, known.get(check.name))
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from penjing.contract import DataRequest, Domain, ModelRequest, Splits
 from penjing.hookspecs import hookimpl
-from penjing.host import Contribution, PluginHost, PluginSource
+from penjing.host import Contribution, PluginHost
 from penjing.reporting import SilentReporter
-from penjing.testing.checks import BlockedError
+from penjing.testing.contribution_subject import ContributionUnderTest
 from penjing.testing.network import no_network
-from penjing.testing.plugin_subject import PluginUnderTest
 
 if TYPE_CHECKING:
     from penjing.recipe import Recipe
@@ -22,34 +20,11 @@ if TYPE_CHECKING:
     from penjing.runner.result import RunResult
     from penjing.runtime import LoadedBundle
 
-T = TypeVar("T")
-
 QUICK = "quick"
 """The recipe that the kit runs where a domain has one of this name: the same path in less time."""
 
 
-class Kept:
-    """Values that are made once. Who asks first gets the error of a value that cannot be made; whoever asks after
-    that is told that it failed already."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
-        self._errors: dict[str, str] = {}
-
-    def get(self, what: str, make: Callable[[], T]) -> T:
-        if what in self._errors:
-            raise BlockedError(f"needs {what}, which failed: {self._errors[what]}")
-        if what not in self._values:
-            try:
-                self._values[what] = make()
-            except (Exception, SystemExit) as error:
-                self._errors[what] = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise
-        value: T = self._values[what]
-        return value
-
-
-class DomainUnderTest:
+class DomainUnderTest(ContributionUnderTest[Domain]):
     """A domain for `check_domain` and `parametrize_with_checks`.
 
     Args:
@@ -63,6 +38,8 @@ class DomainUnderTest:
         host: The plugins; None takes those that are installed.
     """
 
+    kind = "domain"
+
     def __init__(
         self,
         domain: str | Domain,
@@ -74,53 +51,27 @@ class DomainUnderTest:
         perfect_outputs: Callable[[Any, Any], Any] | None = None,
         host: PluginHost | None = None,
     ) -> None:
-        self.name = domain if isinstance(domain, str) else domain.name
+        super().__init__(domain if isinstance(domain, str) else domain.name, host)
         self._given = domain
         self._recipe = recipe
         self.overrides = tuple(overrides)
         self.data = None if data is None else Path(data)
         self.seed = seed
         self.perfect_outputs = perfect_outputs
-        self._host = host
-        self._kept = Kept()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __str__(self) -> str:
-        return self.name
-
-    __repr__ = __str__
 
     # --------------------------------------------------------------------------------------------- declaration
 
-    @property
-    def host(self) -> PluginHost:
-        if self._host is None:
-            self._host = (
-                PluginHost.discover(log_problems=False)
-                if isinstance(self._given, str)
-                else PluginHost.from_modules({self.name: _Declaring(self._given)})
-            )
-        return self._host
+    def _find_plugins(self) -> PluginHost:
+        if isinstance(self._given, str):
+            return super()._find_plugins()
+        return PluginHost.from_modules({self.name: _Declaring(self._given)})
 
-    @property
-    def contribution(self) -> Contribution[Domain]:
-        return self._kept.get("the domain", lambda: self.host.domain(self.name))
+    def find(self) -> Contribution[Domain]:
+        return self.host.domain(self.name)
 
     @property
     def domain(self) -> Domain:
         return self.contribution.value
-
-    @property
-    def source(self) -> PluginSource:
-        return self.contribution.source
-
-    @property
-    def plugin(self) -> PluginUnderTest:
-        return PluginUnderTest.of_source(self.source)
-
-    def resolve(self, import_string: str) -> Any:
-        """The object that an import string names."""
-        return self.host.resolve(import_string, self.source)
 
     @property
     def recipe(self) -> Recipe:
@@ -192,13 +143,6 @@ class DomainUnderTest:
         return self.resolve(import_string)(request)
 
     # ----------------------------------------------------------------------------------------------------- run
-
-    @property
-    def folder(self) -> Path:
-        """A folder for everything that the checks write."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="penjing-check-")
-        return Path(self._folder.name)
 
     @property
     def run(self) -> RunResult:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from penjing.contract import Domain
-from penjing.testing.checks import Check, require_reasons
+from penjing.testing.checks import Check
 from penjing.testing.conformance import Subject, checks_for
 from penjing.testing.domain_subject import DomainUnderTest
+from penjing.testing.known_failures import known_failures
 
 KnownFailures = Mapping[str, str] | Callable[[Any], Mapping[str, str]]
 
@@ -25,8 +26,9 @@ def parametrize_with_checks(
     Args:
         subjects: Names of domains, `Domain` objects, or DomainUnderTest, TechniqueUnderTest, ExporterUnderTest,
             PluginUnderTest. The run of a domain is made once and shared by its checks.
-        expected_failures: Known failures by check, each with its reason; or a function of the subject that gives
-            them. They are strict: one that holds again fails, until it is taken off the list.
+        expected_failures: Known failures by check, each with its reason, or a function of the subject that gives
+            them; besides those that the plugin declares in its conformance.toml, which others who check it see as
+            well. They are strict: one that holds again fails, until it is taken off the list.
         stages: Only these parts of the kit: plugin, declaration, data, model, metrics, run, technique, exporter,
             observer.
         marks: Further pytest marks, by subject and check.
@@ -51,7 +53,7 @@ def parametrize_with_checks(
         subject = DomainUnderTest(given) if isinstance(given, str | Domain) else given
         checks = checks_for(subject)
         listed = expected_failures(subject) if callable(expected_failures) else expected_failures
-        known = require_reasons(dict(listed or {}), [check.name for check in checks])
+        known = known_failures(subject, checks, listed)
         for check in checks:
             if wanted is not None and check.stage not in wanted:
                 continue

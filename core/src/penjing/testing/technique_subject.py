@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,7 @@ from penjing.errors import RecipeError
 from penjing.host import Contribution, PluginHost
 from penjing.recipe import Recipe, Step
 from penjing.reporting import SilentReporter
-from penjing.testing.domain_subject import Kept
-from penjing.testing.plugin_subject import PluginUnderTest
+from penjing.testing.contribution_subject import ContributionUnderTest
 from penjing.testing.toy_task import toy_model, toy_splits
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ EPOCHS = 1
 """Of every training in a step, where the caller's settings do not say otherwise."""
 
 
-class TechniqueUnderTest:
+class TechniqueUnderTest(ContributionUnderTest[Technique]):
     """A technique for `check_technique` and `parametrize_with_checks`.
 
     Args:
@@ -35,41 +33,20 @@ class TechniqueUnderTest:
         host: The plugins; None takes those that are installed.
     """
 
+    kind = "technique"
+
     def __init__(
         self, technique: str, *, settings: Mapping[str, Any] | None = None, host: PluginHost | None = None
     ) -> None:
-        self.name = technique
+        super().__init__(technique, host)
         self._settings = settings
-        self._host = host
-        self._kept = Kept()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def __str__(self) -> str:
-        return self.name
-
-    __repr__ = __str__
-
-    @property
-    def host(self) -> PluginHost:
-        if self._host is None:
-            self._host = PluginHost.discover(log_problems=False)
-        return self._host
-
-    @property
-    def contribution(self) -> Contribution[Technique]:
-        return self._kept.get("the technique", lambda: self.host.technique(self.name))
+    def find(self) -> Contribution[Technique]:
+        return self.host.technique(self.name)
 
     @property
     def technique(self) -> Technique:
         return self.contribution.value
-
-    @property
-    def plugin(self) -> PluginUnderTest:
-        return PluginUnderTest.of_source(self.contribution.source)
-
-    def resolve(self, import_string: str) -> Any:
-        """The object that an import string names."""
-        return self.host.resolve(import_string, self.contribution.source)
 
     @property
     def settings_model(self) -> Any:
@@ -79,12 +56,6 @@ class TechniqueUnderTest:
     def settings(self) -> Any:
         """The settings of this check, valid."""
         return self.plan(self.name)[0].settings
-
-    @property
-    def folder(self) -> Path:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="penjing-check-")
-        return Path(self._folder.name)
 
     def plan(self, *names: str) -> tuple[PlannedStep, ...]:
         """Steps of these techniques, with short settings.
