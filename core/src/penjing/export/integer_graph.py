@@ -102,8 +102,8 @@ class IntegerGraph:
         return self.names[operator.opcodeIndex] == "QUANTIZE" and self.tensors[operator.outputs[0]].type == _TYPE.UINT8
 
     def sole_mark(self, tensor: int) -> Any | None:
-        """The mark of a tensor that nothing else reads; the converter may have put a RESHAPE before it. Marks of one and
-        the same grid count as one."""
+        """The mark of a tensor that nothing else reads; the converter may have put a RESHAPE before it. Marks of one
+        and the same grid count as one."""
         readers = self.consumers.get(int(tensor), [])
         if any(int(output) == int(tensor) for output in self.graph.outputs):
             return None

@@ -141,8 +141,15 @@ class LayerForms(Walk):
         if made is None:
             depthwise, pointwise = counterparts.split_separable(layer)
             bits = self.bits_of(layer)
-            first = counterparts.quantized_kernel(depthwise, None, self.quantization(bits, None, "linear"))
-            second = counterparts.quantized_kernel(pointwise, norm, self.quantization(bits, norm, fused))
+            first, second = (
+                counterparts.quantized_kernel(
+                    half, its_norm, {**self.quantization(bits, its_norm, its_fused), "matrix": f"{layer.name}/{name}"}
+                )
+                for half, its_norm, its_fused, name in (
+                    (depthwise, None, "linear", "depthwise_kernel"),
+                    (pointwise, norm, fused, "pointwise_kernel"),
+                )
+            )
             result = Flow(*second(*first(flow.tensor, flow.grid)))
             counterparts.fill_kernel(first, depthwise, None)
             counterparts.fill_kernel(second, pointwise, norm)
