@@ -381,3 +381,54 @@ def test_training_in_4_bits_beats_rounding_to_4_bits(toy_model: Path, toy_arrays
             assert float(made.get_layer("hidden").log_steps[0]) != step
     for rounded_loss, trained_loss in losses.values():
         assert trained_loss < 0.8 * rounded_loss
+
+
+SEPARABLE = """
+[[steps]]
+technique = "prune-weights"
+sparsity = 0.5
+epochs = 1
+[[steps]]
+technique = "cluster-weights"
+clusters = 6
+epochs = 1
+[[steps]]
+technique = "quantize-aware-training"
+epochs = 1
+[[steps]]
+technique = "finetune"
+epochs = 1
+"""
+
+
+def test_zeros_and_shared_values_of_a_separable_convolution_stay(
+    toy_arrays: dict[str, np.ndarray], toy_data: Path, tmp_path: Path
+) -> None:
+    """Aware training splits it into two layers; the promises about its two matrices go on."""
+    import keras
+
+    from penjing.compression.model_tree import weight_matrices
+
+    keras.utils.set_random_seed(2)
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 1))
+    inner = keras.Input((8, 8, 4))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(layers.SeparableConv2D(8, 3, name="block")(inner)))
+    x = keras.Model(inner, x, name="backbone")(layers.Conv2D(4, 3, padding="same", name="stem")(inputs))
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax", name="quarter")(layers.Flatten()(x)))
+    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(toy_arrays["x"][:400], toy_arrays["y"][:400], epochs=3, batch_size=32, verbose=0)
+    model.save(tmp_path / "model.keras")
+    recipe = Recipe.from_toml(SEPARABLE)
+    penjing.compress(tmp_path / "model.keras", recipe=recipe, data=toy_data, output=tmp_path / "run")
+    folders = sorted((tmp_path / "run/steps").iterdir())
+    models = [keras.models.load_model(folder / "model.keras", compile=False) for folder in folders]
+    clustered, aware, last = (weight_matrices(each) for each in models[1:])
+    assert set(clustered) == set(aware) == set(last)
+    for key in ("backbone/block/depthwise_kernel", "backbone/block/pointwise_kernel"):
+        before, after = np.asarray(clustered[key]), np.asarray(last[key])
+        assert (before == 0).mean() > 0.3
+        assert np.all(after[before == 0] == 0)
+        for value in np.unique(before):
+            assert len(np.unique(after[before == value])) == 1
+        assert np.any(before != after)

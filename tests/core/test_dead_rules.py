@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from penjing.compression.pruning.dead.removal import remove_dead
 from penjing.compression.pruning.dead.technique import apply, explain
@@ -118,6 +119,97 @@ def test_a_branch_that_is_multiplied_by_zero_falls_away() -> None:
     assert not {"branch", "gate", "gated", "sum"} & left
     assert removal.idle["sum"] == "the other branch is zero"
     assert_same_outputs(model, removal.model)
+
+
+def branched(second: Any, *, tail: Any = None, bias: bool = True, first: Any = None) -> keras.Model:
+    """conv + (a branch whose kernel is zero: its bias everywhere), read by `second`."""
+    inputs = keras.Input((8, 8, 2))
+    first = first or L.Conv2D(3, 1, use_bias=bias, name="first")
+    branch = L.Conv2D(3, 1, name="branch")
+    x = L.Add(name="sum")([first(inputs), branch(inputs)])
+    x = second(x if tail is None else tail(x))
+    model = keras.Model(inputs, L.Conv2D(2, 1, name="head")(x))
+    randomize(model, 4)
+    branch.set_weights([np.zeros((1, 1, 2, 3)), np.array([0.5, -1.25, 2.0])])
+    return model
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_constant_branch_goes_into_the_bias_behind_the_addition(bias: bool) -> None:
+    model = branched(L.Conv2D(4, 3, use_bias=bias, name="second"))
+    kernel = np.asarray(model.get_layer("second").kernel)
+    old = np.asarray(model.get_layer("second").bias) if bias else 0.0
+    removal = remove_dead(model, UNIT)
+    assert removal.idle == {"sum": "the other branch is constant and went into 'second'"}
+    assert {"branch", "sum"}.isdisjoint(layer.name for layer in removal.model.layers)
+    expected = old + np.array([0.5, -1.25, 2.0]) @ kernel.sum(axis=(0, 1))
+    assert np.allclose(np.asarray(removal.model.get_layer("second").bias), expected, atol=1e-5)
+    assert_same_outputs(model, removal.model)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_behind_an_activation_or_in_front_of_padding_it_goes_into_the_bias_before(bias: bool) -> None:
+    for second, tail in (
+        (L.Conv2D(4, 3, name="second"), L.Activation("tanh", name="curve")),
+        (L.Conv2D(4, 3, padding="same", name="second"), None),
+    ):
+        model = branched(second, tail=tail, bias=bias)
+        old = np.asarray(model.get_layer("first").bias) if bias else 0.0
+        removal = remove_dead(model, UNIT)
+        assert removal.idle == {"sum": "the other branch is constant and went into 'first'"}
+        expected = old + np.array([0.5, -1.25, 2.0])
+        assert np.allclose(np.asarray(removal.model.get_layer("first").bias), expected, atol=1e-6)
+        assert_same_outputs(model, removal.model)
+
+
+def test_a_constant_branch_that_no_bias_can_take_stays() -> None:
+    first = L.Conv2D(3, 1, activation="tanh", name="first")
+    model = branched(L.Conv2D(4, 3, padding="same", name="second"), first=first)
+    removal = remove_dead(model, UNIT)
+    assert "sum" in [layer.name for layer in removal.model.layers]
+    assert_same_outputs(model, removal.model)
+
+
+def test_a_constant_is_subtracted_where_the_branch_is_and_certified(tmp_path: Path) -> None:
+    inputs = keras.Input((5,))
+    norm, branch = L.BatchNormalization(name="norm"), L.Dense(5, name="branch")
+    x = L.Subtract(name="difference")([norm(inputs), branch(inputs)])
+    model = keras.Model(inputs, L.Dense(2, name="head")(L.Activation("tanh", name="curve")(x)))
+    randomize(model, 6)
+    branch.set_weights([np.zeros((5, 5)), np.arange(5.0) - 2.2])
+    told = {change.layer: change.change for change in explain(model, RemoveDeadSettings(input_range=(-1.0, 1.0)))}
+    assert told["difference"] == "left out: the other branch is constant and went into 'norm'"
+    outcome = apply(removal_context(model, tmp_path), RemoveDeadSettings(input_range=(-1.0, 1.0)))
+    document = json.loads((tmp_path / "certificate.json").read_text())
+    left_out = {layer["layer"]: layer["left_out"] for layer in document["layers"]}
+    assert left_out["difference"] == "the other branch is constant and went into 'norm'"
+    assert left_out["branch"] == "no later layer reads it"
+    assert document["parameters_removed"] == 30
+    assert document["largest_difference_on_random_inputs"] <= 1e-5
+    assert_same_outputs(model, outcome.model)
+
+
+def test_layers_of_nested_models_that_do_nothing_are_left_out() -> None:
+    entrance = keras.Input((6, 6, 3), name="entrance")
+    x = L.ZeroPadding2D(0, name="pad")(L.ReLU(name="again")(entrance))
+    deep = keras.Model(entrance, L.Conv2D(4, 3, name="deep_conv")(x), name="deep")
+    stack = keras.Sequential(
+        [keras.Input((4, 4, 4)), L.Rescaling(1.0, name="scale"), L.Conv2D(3, 3, name="stack_conv")], name="stack"
+    )
+    first, second = keras.Input((6, 6, 2), name="first"), keras.Input((6, 6, 2), name="second")
+    relu = L.Conv2D(3, 1, activation="relu", name="conv")
+    sides = [stack(deep(relu(side))) for side in (first, second)]
+    model = keras.Model([first, second], L.Dense(2, name="head")(L.Concatenate(name="both")(sides)))
+    randomize(model, 5)
+    removal = remove_dead(model, UNIT * 2)
+    assert set(removal.idle) == {"deep/again", "deep/pad", "stack/scale"}
+    assert [layer.name for layer in removal.model.get_layer("deep").layers[1:]] == ["deep_conv"]
+    assert_same_outputs(model, removal.model)
+    # One of the calls may be negative: the ReLU does something there.
+    open_side = keras.Model(
+        [first, second], L.Concatenate(name="both")([deep(relu(first)), deep(L.Conv2D(3, 1)(second))])
+    )
+    assert set(remove_dead(open_side, UNIT * 2).idle) == {"deep/pad"}
 
 
 def test_layers_that_do_nothing_are_left_out_and_dropout_stays() -> None:

@@ -37,10 +37,17 @@ def quantized(model: Any, n: int = 64, **options: Any) -> tuple[Any, bytes, Any]
 
     made, _ = rebuild(with_random_norms(model), Simulation(**options))
     generator = np.random.default_rng(1)
-    arrays = {t.name: generator.normal(size=(n, *t.shape[1:])).astype("float32") for t in model.inputs}
+    arrays = {t.name: _random(generator, (n, *t.shape[1:]), str(t.dtype)) for t in model.inputs}
     x = arrays if len(arrays) > 1 else next(iter(arrays.values()))
     calibrate(made, x, n, seed=0)
     return made, to_litert(made, ExportSettings(mode="aware")), x
+
+
+def _random(generator: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Normal numbers; of integers 0 to 9, of bool more true than false."""
+    if "int" in dtype:
+        return generator.integers(0, 10, shape).astype(dtype)
+    return generator.random(shape) < 0.7 if dtype == "bool" else generator.normal(size=shape).astype("float32")
 
 
 def steps_apart(made: Any, content: bytes, x: Any) -> np.ndarray:

@@ -130,7 +130,9 @@ def _matrices(path: str, layer: Any) -> Iterator[tuple[str, Any, Any]]:
     if not layer.built:
         return
     if isinstance(layer, SINGLE_KERNEL_LAYERS):
-        yield path, layer, layer.kernel
+        # One half of a SeparableConv with simulated quantization goes on under the key that its matrix had.
+        key = getattr(layer, "quantization", {}).get("matrix")
+        yield path if key is None else path.removesuffix(layer.name) + key, layer, layer.kernel
     for kinds, names in _SEVERAL_MATRICES:
         if isinstance(layer, kinds):
             for name in names:

@@ -102,9 +102,16 @@ class IntegerGraph:
         return self.names[operator.opcodeIndex] == "QUANTIZE" and self.tensors[operator.outputs[0]].type == _TYPE.UINT8
 
     def sole_mark(self, tensor: int) -> Any | None:
-        """The mark of a tensor that nothing else reads; the converter may have put a RESHAPE before it."""
+        """The mark of a tensor that nothing else reads; the converter may have put a RESHAPE before it. Marks of one
+        and the same grid count as one."""
         readers = self.consumers.get(int(tensor), [])
-        if len(readers) != 1 or any(int(output) == int(tensor) for output in self.graph.outputs):
+        if any(int(output) == int(tensor) for output in self.graph.outputs):
+            return None
+        if len(readers) > 1 and all(self.is_mark(reader) for reader in readers):
+            # A layer that is called twice on the same tensor: the converter computes it once and marks it twice.
+            grids = {self.grid_of(reader) for reader in readers}
+            return readers[0] if len(grids) == 1 and id(readers[0]) not in self.copies else None
+        if len(readers) != 1:
             return None
         if self.is_mark(readers[0]):
             return None if id(readers[0]) in self.copies else readers[0]

@@ -53,6 +53,8 @@ class CallGraph:
     inputs: Sequence[Value]
     outputs: Sequence[Value]
     calls: Sequence[Call]
+    emitted: frozenset[int] = frozenset()
+    """`id`s of the tensors that the model or a nested one emits."""
 
     @classmethod
     def from_model(cls, model: keras.Model) -> CallGraph:
@@ -60,8 +62,9 @@ class CallGraph:
         (`model_tree.check_traceable`)."""
         inputs = [Value(tensor) for tensor in model.inputs]
         calls: list[Call] = []
-        outputs = _trace(model, inputs, "", calls)
-        return cls(inputs=inputs, outputs=outputs, calls=calls)
+        emitted: set[int] = set()
+        outputs = _trace(model, inputs, "", calls, emitted)
+        return cls(inputs=inputs, outputs=outputs, calls=calls, emitted=frozenset(emitted))
 
     def run(self, arrays: Sequence[Any]) -> Iterator[tuple[Value, Any]]:
         """Compute every value, as at inference.
@@ -95,8 +98,9 @@ class CallGraph:
         return readers
 
 
-def _trace(model: Any, inputs: Sequence[Value], prefix: str, calls: list[Call]) -> list[Value]:
+def _trace(model: Any, inputs: Sequence[Value], prefix: str, calls: list[Call], emitted: set[int]) -> list[Value]:
     """Append a model's calls; returns its outputs as values."""
+    emitted.update(id(tensor) for tensor in model.outputs)
     values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
     for node in _nodes(model):
         operation = node.operation
@@ -106,7 +110,7 @@ def _trace(model: Any, inputs: Sequence[Value], prefix: str, calls: list[Call]) 
         read = [values[id(tensor)] for tensor in node.input_tensors]
         path = f"{prefix}{operation.name}"
         if is_plain(operation) and len(read) == len(operation.inputs) and not kwargs.get("training"):
-            made = _trace(operation, read, f"{path}/", calls)
+            made = _trace(operation, read, f"{path}/", calls, emitted)
         else:
             made = [Value(tensor) for tensor in node.outputs]
             calls.append(Call(path=path, operation=operation, args=args, kwargs=kwargs, inputs=read, outputs=made))

@@ -57,7 +57,7 @@ class QuantizedAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(**options)
         self.form, self.quantization, self.fixed = dict(form), dict(quantization), dict(fixed)
-        heads, key_dim, value_dim = (self.form[name] for name in ("heads", "key_dim", "value_dim"))
+        key_dim, value_dim = self.form["key_dim"], self.form["value_dim"]
         self.query = self._projection("query", key_dim, factor=1.0 / math.sqrt(key_dim))
         self.key = self._projection("key", key_dim)
         self.value = self._projection("value", value_dim)
@@ -150,6 +150,7 @@ class QuantizedAttention(keras.layers.Layer):
                 "value" and "key" (n, s), "attention" (n, t, s) or (n, heads, t, s).
             causal: Whether a place looks at none behind it.
         """
+        inputs = [tf.identity(tensor) for tensor in inputs]  # without Keras' masks, which projections know nothing of
         queries, query_grid = self.query(inputs[0], grids[0], training=training)
         values, value_grid = self.value(inputs[1], grids[1], training=training)
         keys, key_grid = self.key(inputs[2], grids[2], training=training)
@@ -190,6 +191,10 @@ class QuantizedAttention(keras.layers.Layer):
         for part in parts[1:]:
             result = tf.logical_and(result, part)
         return result
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The queries' mask."""
+        return previous_mask[0] if isinstance(previous_mask, list) else previous_mask
 
     def compute_output_spec(
         self, inputs: Any, grids: Any, allowed: Any = None, causal: bool = False, training: bool | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import keras
+
 from penjing.compression.quantization.attention import QuantizedAttention, form_of
 from penjing.compression.quantization.graph_walk import Flow
 from penjing.compression.quantization.recurrent_forms import RecurrentForms
@@ -15,6 +17,12 @@ _MASKS = {"query_mask": "query", "value_mask": "value", "key_mask": "key", "atte
 
 class AttentionForms(RecurrentForms):
     """A walk that knows attention too."""
+
+    def reads_as_mask(self, node: Any, tensor: Any) -> bool:
+        """Attention reads its masks so."""
+        if not isinstance(node.operation, keras.layers.MultiHeadAttention):
+            return False
+        return all(value is not tensor or name in _MASKS for name, value in _arguments(node).items())
 
     def on_attention(self, node: Any) -> None:
         """MultiHeadAttention of two or three tensors, with its masks."""
@@ -32,6 +40,10 @@ class AttentionForms(RecurrentForms):
             )
         flows = [self.on_grid(self.flows[id(t)], layer.name, t) for t in (queries, values, keys)]
         masks = {_MASKS[name]: self.flows[id(given[name])].tensor for name in _MASKS if given.get(name) is not None}
+        for name in ("query", "value", "key"):
+            carried = None if given.get(name) is None else self.mask_of(given[name])
+            if carried is not None:
+                masks.setdefault(name, carried)
         causal = bool(given.get("use_causal_mask"))
 
         def call(attention: QuantizedAttention) -> Flow:

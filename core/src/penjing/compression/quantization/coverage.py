@@ -52,7 +52,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "recurrent": (layers.LSTM, layers.GRU, layers.SimpleRNN),
     "bidirectional": (layers.Bidirectional,),
     "attention": (layers.MultiHeadAttention,),
-    "real": (layers.LayerNormalization, layers.PReLU, layers.UnitNormalization),
+    "real": (layers.LayerNormalization, layers.PReLU, layers.UnitNormalization, layers.Masking),
 }
 
 # Operations of keras.ops in a functional graph (x + 3.0, keras.ops.relu(x)), by the name of their class.

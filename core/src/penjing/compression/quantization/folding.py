@@ -37,7 +37,8 @@ class QuantizedKernel:
         quantization: JSON values: `weight_bits` (8 or 4), `learned` (steps of weights are learned), `fused` (the
             activation: "linear", "relu", "relu6"), `norm` (None or `epsilon`, `momentum`, `scale`, `center` of the
             BatchNormalization that is folded in), `batch_statistics` (use them until frozen), `range` (arguments of the
-            output's `Range`).
+            output's `Range`), `matrix` (the key of its kernel among a model's weight matrices, behind the path that the
+            layer stands in, where it is not the layer's name).
     """
 
     kernel_axes: tuple[int, ...] = (0, 1, 2)

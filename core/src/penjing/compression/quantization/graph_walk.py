@@ -94,7 +94,9 @@ class Walk(ABC):
         for tensor, flow in zip(self.inputs, inputs, strict=True):
             self.flows[id(tensor)] = flow
             readers = self.consumers.get(id(tensor), [])
-            in_float = readers and all(self.excluded(node.operation) for node in readers)
+            in_float = readers and all(
+                self.excluded(node.operation) or self.reads_as_mask(node, tensor) for node in readers
+            )
             if flow.grid is None and "float" in str(tensor.dtype) and not in_float and outermost:
                 self.flows[id(tensor)] = self.on_grid(flow, input_name(tensor))
         for node in self.nodes:
@@ -105,6 +107,27 @@ class Walk(ABC):
     @abstractmethod
     def node(self, node: Any) -> None:
         """Call the new form of a node's layer."""
+
+    def reads_as_mask(self, node: Any, tensor: Any) -> bool:
+        """Whether a tensor only tells a node where to look."""
+        return False
+
+    def mask_of(self, tensor: Any) -> Any:
+        """The new tensor of the mask that an old tensor carries; None where it carries none.
+
+        Keras does not always hand a mask over as an argument, so the graph's nodes may not have it.
+        """
+        mask = getattr(tensor, "_keras_mask", None)
+        return None if mask is None else self._again(mask)
+
+    def _again(self, tensor: Any) -> Any:
+        if id(tensor) not in self.flows:
+            operation, index, _ = tensor._keras_history
+            node = operation._inbound_nodes[index]
+            args, kwargs = renewed(node, {id(given): self._again(given) for given in node.input_tensors})
+            for old, new in zip(node.outputs, keras.tree.flatten(operation(*args, **kwargs)), strict=True):
+                self.flows[id(old)] = Flow(new)
+        return self.flows[id(tensor)].tensor
 
     def excluded(self, operation: Any) -> bool:
         """Whether an operation stays in float."""
@@ -181,6 +204,15 @@ class Walk(ABC):
         if len(readers) != 1 or self.is_output(tensor) or self.excluded(readers[0].operation):
             return None
         return readers[0]
+
+
+def renewed(node: Any, fresh: dict[int, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a node's call with new tensors, by identity of the old, in place of the old."""
+    args, kwargs = keras.tree.map_structure(
+        lambda value: fresh.get(id(value), value) if isinstance(value, keras.KerasTensor) else value,
+        (list(node.arguments.args), dict(node.arguments.kwargs)),
+    )
+    return args, kwargs
 
 
 def input_name(tensor: Any) -> str:

@@ -11,13 +11,15 @@ from penjing.compression.model_tree import matches
 from penjing.compression.quantization import counterparts, coverage
 from penjing.compression.quantization.average_pooling import QuantizedAveragePooling
 from penjing.compression.quantization.coverage import Step
-from penjing.compression.quantization.graph_walk import Flow, Walk
+from penjing.compression.quantization.graph_walk import Flow, Walk, renewed
+from penjing.compression.quantization.layer_normalization import OrderedLayerNormalization
 from penjing.compression.quantization.operations import (
     QuantizedActivation,
     QuantizedArithmetic,
     QuantizedJoin,
     QuantizedMean,
 )
+from penjing.errors import ModelError
 
 
 class LayerForms(Walk):
@@ -35,17 +37,19 @@ class LayerForms(Walk):
 
     def on_real(self, node: Any) -> None:
         """A layer without an integer form that need not be asked for."""
-        self.tell(node.operation, f"left alone: {type(node.operation).__name__} computes in float32")
+        layer = node.operation
+        self.tell(layer, f"left alone: {type(layer).__name__} computes in float32")
+        if isinstance(layer, keras.layers.LayerNormalization) and id(layer) not in self.work.made:
+            axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+            if [axis % len(node.input_tensors[0].shape) for axis in axes] == [len(node.input_tensors[0].shape) - 1]:
+                self.work.made[id(layer)] = OrderedLayerNormalization.from_config(layer.get_config())
         self.as_it_is(node, keep_grid=False)
 
     def as_it_is(self, node: Any, keep_grid: bool) -> None:
         """The same layer or operation on the new tensors."""
         layer = counterparts.copy_of(node.operation, self.work.made)
         fresh = {id(t): self.flows[id(t)].tensor for t in node.input_tensors}
-        args, kwargs = keras.tree.map_structure(
-            lambda value: fresh.get(id(value), value) if isinstance(value, keras.KerasTensor) else value,
-            (list(node.arguments.args), dict(node.arguments.kwargs)),
-        )
+        args, kwargs = renewed(node, fresh)
         results = keras.tree.flatten(layer(*args, **kwargs))
         counterparts.copy_weights(node.operation, layer)
         grid = self.flows[id(node.input_tensors[0])].grid if keep_grid else None
@@ -137,8 +141,15 @@ class LayerForms(Walk):
         if made is None:
             depthwise, pointwise = counterparts.split_separable(layer)
             bits = self.bits_of(layer)
-            first = counterparts.quantized_kernel(depthwise, None, self.quantization(bits, None, "linear"))
-            second = counterparts.quantized_kernel(pointwise, norm, self.quantization(bits, norm, fused))
+            first, second = (
+                counterparts.quantized_kernel(
+                    half, its_norm, {**self.quantization(bits, its_norm, its_fused), "matrix": f"{layer.name}/{name}"}
+                )
+                for half, its_norm, its_fused, name in (
+                    (depthwise, None, "linear", "depthwise_kernel"),
+                    (pointwise, norm, fused, "pointwise_kernel"),
+                )
+            )
             result = Flow(*second(*first(flow.tensor, flow.grid)))
             counterparts.fill_kernel(first, depthwise, None)
             counterparts.fill_kernel(second, pointwise, norm)
@@ -243,6 +254,13 @@ class LayerForms(Walk):
 
     def on_mean(self, node: Any) -> None:
         """Global average pooling."""
+        if len(node.input_tensors) > 1:
+            raise ModelError(
+                f"{type(node.operation).__name__} with a mask has no form with simulated quantization",
+                where=f"layer '{self.prefix}{node.operation.name}'",
+                why="the number that it divides by differs from example to example",
+                hint=f'leave it in float32: exclude = ["{node.operation.name}"]',
+            )
         flow = self.flow(node)
         axes = tuple(range(1, len(flow.tensor.shape) - 1))
         keepdims = bool(getattr(node.operation, "keepdims", False))

@@ -48,18 +48,16 @@ class QuantizedMatmul(QuantizedOperation):
         # The kernel multiplies the inputs' scales in float32, then divides in float64.
         factor = arithmetic.double(grid[0][0] * grid[1][0]) / arithmetic.double(own[0])
         scale = arithmetic.scale_wide_integers if wide else arithmetic.scale_integers
-        return arithmetic.real(
-            arithmetic.clamp(scale(accumulator, factor), own, self.output_range.bits, "linear"), own
-        )
+        return arithmetic.real(arithmetic.clamp(scale(accumulator, factor), own, self.output_range.bits, "linear"), own)
 
 
 @_register
 class QuantizedScores(QuantizedMatmul):
     """The scores of attention, queries (..., t, k) by keys (..., s, k), and the places that a mask forbids.
 
-    A forbidden place gets the grid's lowest number, as SELECT_V2 in the file. So that this is as good as minus infinity,
-    the range reaches from `MARGIN` below the smallest of the rows' largest scores; scores below are cut off, which
-    SOFTMAX would turn into nothing anyway.
+    A forbidden place gets the grid's lowest number, as SELECT_V2 in the file. So that this is as good as minus
+    infinity, the range reaches from `MARGIN` below the smallest of the rows' largest scores; scores below are cut off,
+    which SOFTMAX would turn into nothing anyway.
     """
 
     transposed = True

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from penjing.compression.quantization import arithmetic, softmax, tables, tables_16
 from penjing.compression.quantization.folding import ACTIVATIONS
-from penjing.compression.quantization.ranges import Range, is_calibrating
+from penjing.compression.quantization.ranges import Range, carried_mask, is_calibrating
 from penjing.export import recording
 from penjing.export.integer_graph import constant_grid
 
@@ -78,6 +78,10 @@ class QuantizedOperation(keras.layers.Layer, ABC):
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         return inputs_shape
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of the inputs: layers in float32 may stand behind and read it."""
+        return carried_mask(previous_mask)
 
     def _scaled(self, integers: Any, factor: Any, fused: str = "linear") -> Any:
         """Accumulators times a factor, on the output's grid, as real numbers."""
@@ -172,6 +176,11 @@ class QuantizedJoin(QuantizedOperation):
     def exact(self, inputs: Any, grid: Any) -> Any:
         return self.real([self.output_range.regrid(x, g) for x, g in zip(inputs, grid, strict=True)])
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """As of an operation of two tensors; none where steps are joined to steps."""
+        rank = len(inputs[0].shape)
+        return carried_mask(previous_mask) if self.axis % rank == rank - 1 else None
+
     def call(self, inputs: Any, grid: Any, training: bool | None = None) -> tuple[Any, Any]:
         if recording.current() is None:
             return super().call(inputs, grid, training)
@@ -196,6 +205,9 @@ class QuantizedMean(QuantizedOperation):
         if self.keepdims:
             return tuple(1 if axis in self.axes else size for axis, size in enumerate(inputs_shape))
         return tuple(size for axis, size in enumerate(inputs_shape) if axis not in self.axes)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: what was masked is gone."""
 
     def real(self, inputs: Any) -> Any:
         return tf.reduce_mean(inputs, list(self.axes), keepdims=self.keepdims)

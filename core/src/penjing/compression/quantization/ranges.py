@@ -54,6 +54,11 @@ FIXED_8 = {"softmax": (1.0 / 256, -128), "sigmoid": (1.0 / 256, -128), "tanh": (
 FIXED_16 = {"softmax": (1.0 / 32768, 0), "sigmoid": (1.0 / 32768, 0), "tanh": (1.0 / 32768, 0)}
 
 
+def carried_mask(masks: Any) -> Any:
+    """The mask that an output carries on: the first that an input carries; None where none does."""
+    return next((mask for mask in keras.tree.flatten(masks) if mask is not None), None)
+
+
 @keras.saving.register_keras_serializable(package="penjing")
 class Range(keras.layers.Layer):
     """Puts a tensor on an integer grid. As a layer of a model it is the border between real numbers and integers.
@@ -101,6 +106,10 @@ class Range(keras.layers.Layer):
             if self.kind == "learned":
                 self.log_step = self.add_weight(name="log_step", shape=(), initializer="zeros", trainable=True)
         self.built = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of the inputs: layers in float32 may stand behind and read it."""
+        return carried_mask(previous_mask)
 
     def grid(self) -> Any:
         """(scale, zero point), float32 of shape (2,)."""

@@ -18,6 +18,12 @@ from penjing.compression.quantization.graph_walk import Flow, Simulation, Work, 
 from penjing.contract import LayerChange
 from penjing.errors import ModelError
 
+READ_MASKS = (
+    keras.layers.MultiHeadAttention,
+    keras.layers.Bidirectional,
+    keras.layers.GlobalAveragePooling1D,
+)
+
 
 def rebuild(model: keras.Model, simulation: Simulation) -> tuple[keras.Model, list[LayerChange]]:
     """The model with simulated quantization, weights copied, ranges not set yet; and what became of each layer.
@@ -46,6 +52,8 @@ class _Graph(AttentionForms):
         if self.excluded(operation):
             self.tell(operation, "left alone: fits 'exclude', computes in float32")
             return self.as_it_is(node, keep_grid=False)
+        if not isinstance(operation, keras.layers.Layer) and not any("float" in str(t.dtype) for t in node.outputs):
+            return self.as_it_is(node, keep_grid=False)  # a comparison, a mask
         kind = coverage.kind_of(operation)
         if kind is None:
             raise ModelError(
@@ -65,6 +73,15 @@ class _Graph(AttentionForms):
             if all("float" in str(t.dtype) for t in node.input_tensors)
             else [self.flows[id(t)] for t in node.input_tensors]
         )
+        if any(getattr(t, "_keras_mask", None) is not None for t in node.input_tensors):
+            for layer in model._flatten_layers(include_self=False):
+                if isinstance(layer, (*READ_MASKS, keras.layers.RNN)):
+                    raise ModelError(
+                        "a mask that comes from outside of a nested model has no form with simulated quantization",
+                        where=f"layer '{self.prefix}{model.name}/{layer.name}'",
+                        why="the nested model does not say where its mask comes from",
+                        hint="call its layers in the outer model, or put it under 'exclude'",
+                    )
         made = self.work.made.get(id(model))
         if made is None:
             inner = _Graph(model, self.work, f"{self.prefix}{model.name}/")

@@ -60,7 +60,11 @@ class Reader:
         Args:
             removed: bool (channels,); each must be `unneeded`.
         """
-        shift = self.shift(removed) if self.folds else np.zeros(0)
+        if self.folds:
+            self.add(self.shift(removed))
+
+    def add(self, shift: np.ndarray) -> None:
+        """Add something to each output: to the bias, or off the mean of the normalization behind. float (outputs,)."""
         if not np.any(shift):
             return
         bias = _bias(self.layer)
@@ -84,7 +88,7 @@ def find_readers(bounds: ModelBounds, graph: ChannelGraph) -> dict[int, Reader]:
     found = {}
     following = bounds.graph.readers()
     for several in calls.values():
-        layer, kernel = _kernel(several[0].operation)
+        layer, kernel = kernel_of(several[0].operation)
         use = uses.get(id(kernel))
         if use is None or any(call.training for call in several):
             continue
@@ -94,7 +98,7 @@ def find_readers(bounds: ModelBounds, graph: ChannelGraph) -> dict[int, Reader]:
     return found
 
 
-def _kernel(operation: Any) -> tuple[Any, Any]:
+def kernel_of(operation: Any) -> tuple[Any, Any]:
     """The layer that reads, and its kernel variable; (None, None) for other kinds."""
     kind = type(operation)
     if kind is layers.TimeDistributed and type(operation.layer) is layers.Dense:

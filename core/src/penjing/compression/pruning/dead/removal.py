@@ -11,6 +11,7 @@ import numpy as np
 
 from penjing.compression.bounds.calls import CallGraph, is_plain
 from penjing.compression.bounds.propagation import ModelBounds, Range, model_bounds
+from penjing.compression.pruning.dead.constant_branches import find_constant_branches
 from penjing.compression.pruning.dead.liveness import DeadChannels, find_dead
 from penjing.compression.pruning.dead.observation import observed_constants
 from penjing.compression.pruning.dead.rewriting import find_idle, rebuilt
@@ -58,6 +59,10 @@ def remove_dead(
             removal.model = rebuilt(removal.model, {path: index for path, (index, _) in idle.items()})
             removal.idle |= {path: why for path, (_, why) in idle.items()}
             bounds = _analysed(removal.model, ranges, observed_on)
+        branches = [] if promised else _leave_out_constant_branches(removal, bounds, ranges, observed_on)
+        if branches:
+            idle = {**idle, **branches}
+            bounds = _analysed(removal.model, ranges, observed_on)
         dead = find_dead(bounds, ChannelGraph.from_model(removal.model), promised=promised)
         lacking = {id(reader.layer) for reader in dead.lack_bias()}
         if lacking:
@@ -70,6 +75,31 @@ def remove_dead(
         if dead.atoms.size:
             _remove(removal, dead)
     return removal
+
+
+def _leave_out_constant_branches(
+    removal: Removal, bounds: ModelBounds, ranges: Sequence[Range], observed_on: Sequence[Sequence[np.ndarray]]
+) -> dict[str, tuple[int, str]]:
+    """As `find_idle` has it; the constants are in the biases."""
+    branches = find_constant_branches(bounds, ChannelGraph.from_model(removal.model))
+    lacking = {id(layer) for branch in branches for layer in branch.lack_bias()}
+    if lacking:
+        removal.model = rebuilt(removal.model, {}, with_bias=lacking)
+        bounds = _analysed(removal.model, ranges, observed_on)
+        branches = find_constant_branches(bounds, ChannelGraph.from_model(removal.model))
+    if not branches:
+        return {}
+    before = removal.model
+    weights = before.get_weights()
+    try:
+        for branch in branches:
+            branch.fold()
+        removal.model = rebuilt(before, {branch.path: branch.kept for branch in branches})
+    finally:
+        before.set_weights(weights)  # it may be the caller's
+    left_out = {branch.path: (branch.kept, branch.why) for branch in branches}
+    removal.idle |= {path: why for path, (_, why) in left_out.items()}
+    return left_out
 
 
 def _analysed(model: keras.Model, ranges: Sequence[Range], observed_on: Sequence[Sequence[np.ndarray]]) -> ModelBounds:

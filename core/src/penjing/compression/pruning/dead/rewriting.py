@@ -21,7 +21,8 @@ layers = keras.layers
 def find_idle(bounds: ModelBounds, *, merges: bool = True) -> dict[str, tuple[int, str]]:
     """Layers whose result is one of their inputs, in every one of their calls.
 
-    Layers of nested models and those that make an output of the model (its name is theirs) are left alone.
+    Those that make an output of the model, or of a nested model (its name is theirs), are left alone, and so are those
+    that several models share.
 
     Args:
         merges: Also find additions of zero and multiplications by one, whose other branch then falls away.
@@ -31,13 +32,20 @@ def find_idle(bounds: ModelBounds, *, merges: bool = True) -> dict[str, tuple[in
     """
     found: dict[str, tuple[int, str]] = {}
     busy: set[str] = set()
+    paths: dict[int, str] = {}
     for call in bounds.graph.calls:
         idle = None
-        if "/" not in call.path and not set(call.outputs) & set(bounds.graph.outputs) and not call.training:
+        own = paths.setdefault(id(call.operation), call.path) == call.path
+        if own and not makes_output(call, bounds) and not call.training:
             idle = _idle(call, bounds, merges)
         if idle is None or found.setdefault(call.path, idle)[0] != idle[0]:
-            busy.add(call.path)
+            busy |= {call.path, paths[id(call.operation)]}
     return {path: idle for path, idle in found.items() if path not in busy}
+
+
+def makes_output(call: Call, bounds: ModelBounds) -> bool:
+    """Whether a call makes an output of the model or of a nested one."""
+    return any(value in bounds.graph.outputs or id(value.tensor) in bounds.graph.emitted for value in call.outputs)
 
 
 def _idle(call: Call, bounds: ModelBounds, merges: bool) -> tuple[int, str] | None:
@@ -113,20 +121,29 @@ def rebuilt(model: keras.Model, dropped: Mapping[str, int], with_bias: Collectio
     What nothing reads any more is left out. Names stay.
 
     Args:
-        dropped: By path (of the outermost model's layers) the number of the input.
+        dropped: By path the number of the input.
         with_bias: `id`s of layers that get a bias.
     """
     clones: dict[int, Any] = {}
     paths: dict[int, str] = {}
 
-    def clone(layer: Any) -> Any:
-        if id(layer) not in clones:
-            if is_nested_model(layer):
-                clones[id(layer)] = keras.models.clone_model(layer, clone_function=clone)
-            else:
-                clones[id(layer)] = layer_again(layer, lambda config: add_bias(layer, config))
-            paths[id(clones[id(layer)])] = layer.name
-        return clones[id(layer)]
+    def copied(original: Any, prefix: str) -> Any:
+        def clone(layer: Any) -> Any:
+            if id(layer) not in clones:
+                path = f"{prefix}{layer.name}"
+                if is_nested_model(layer):
+                    clones[id(layer)] = copied(layer, f"{path}/")
+                else:
+                    clones[id(layer)] = layer_again(layer, lambda config: add_bias(layer, config))
+                paths[id(clones[id(layer)])] = path
+            return clones[id(layer)]
+
+        if not isinstance(original, keras.Sequential):
+            return keras.models.clone_model(original, clone_function=clone, call_function=call)
+        remaining = [clone(layer) for layer in original.layers if f"{prefix}{layer.name}" not in dropped]
+        tensor = original.inputs[0]
+        entrance = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+        return keras.Sequential([entrance, *remaining], name=original.name)
 
     def add_bias(layer: Any, config: dict[str, Any]) -> None:
         if id(layer) in with_bias:
@@ -139,13 +156,7 @@ def rebuilt(model: keras.Model, dropped: Mapping[str, int], with_bias: Collectio
         kept = dropped.get(paths[id(layer)])
         return layer(*args, **kwargs) if kept is None else keras.tree.flatten((args, kwargs))[kept]
 
-    if isinstance(model, keras.Sequential):
-        remaining = [clone(layer) for layer in model.layers if layer.name not in dropped]
-        tensor = model.inputs[0]
-        entrance = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
-        copy = keras.Sequential([entrance, *remaining], name=model.name)
-    else:
-        copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    copy = copied(model, "")
     old = dict(walk_layers(model))
     for path, layer in walk_layers(copy):
         if isinstance(layer, layers.InputLayer):

@@ -20,6 +20,7 @@ from penjing.compression.bounds.calls import CallGraph, is_plain
 from penjing.compression.bounds.propagation import UNBOUNDED, Range, model_bounds
 from penjing.compression.model_tree import count_parameters, walk_layers
 from penjing.compression.pruning.dead.certificate import LIMIT, Difference, check, compare
+from penjing.compression.pruning.dead.constant_branches import find_constant_branches
 from penjing.compression.pruning.dead.liveness import channel_counts, find_dead
 from penjing.compression.pruning.dead.ranges import (
     declared_ranges,
@@ -54,7 +55,11 @@ def explain(model: keras.Model, settings: RemoveDeadSettings) -> list[LayerChang
     sizes, counts = channel_counts(dead.graph), dead.by_layer()
     for path, size in sizes.items():
         changes.append(LayerChange(layer=path, change=_dead(size, counts.get(path, Counter()))))
-    for path, (_, why) in find_idle(bounds).items():
+    idle = {path: why for path, (_, why) in find_idle(bounds).items()}
+    idle |= {
+        branch.path: branch.why for branch in find_constant_branches(bounds, dead.graph) if branch.path not in idle
+    }
+    for path, why in idle.items():
         changes.append(LayerChange(layer=path, change=f"left out: {why}"))
     return changes
 
