@@ -15,7 +15,7 @@ from penjing_datasets.splits import PARTS
 from penjing_medical_imaging import DOMAIN
 from penjing_medical_imaging.abstention import Familiarity
 from penjing_medical_imaging.examples import TASKS, Examples, check_parts
-from penjing_medical_imaging.inputs import NORMALISATIONS, Inputs, unit
+from penjing_medical_imaging.inputs import NORMALISATIONS, Inputs
 from penjing_medical_imaging.sources import read_examples
 from penjing_medical_imaging.splitting import parts_of
 
@@ -94,22 +94,20 @@ def _splits(examples: Examples, parts: np.ndarray, options: Mapping[str, Any], s
         parts = parts.copy()
         parts[np.delete(train_rows, drawn)] = ""
     rows = {part: np.flatnonzero(parts == part) for part in PARTS}
-    training = unit(examples.images[rows["train"]])
-    inputs = Inputs.fitted(training, fit=options["fit"], normalise=options["normalise"])
-    familiarity = Familiarity.fitted(
-        training, unit(examples.images[rows["validation"]]), share=options["familiar_share"]
-    )
+    raw = {name: examples.images[chosen] for name, chosen in rows.items()}
+    inputs = Inputs.fitted(raw["train"], fit=options["fit"], normalise=options["normalise"])
+    familiarity = Familiarity.fitted(raw["train"], raw["validation"], share=options["familiar_share"])
     columns = {"brightness": _brightness(examples.images, rows["train"]), **examples.slices}
 
     def part(name: str) -> Split:
         chosen = rows[name]
         return Split(
-            x=inputs.normalised(unit(examples.images[chosen])),
+            x=inputs.normalised(raw[name]),
             y=examples.y[chosen],
             ids=[examples.ids[row] for row in chosen],
             groups=None if examples.groups is None else examples.groups[chosen],
             slices={column: values[chosen] for column, values in columns.items()},
-            raw=examples.images[chosen],
+            raw=raw[name],
         )
 
     grey = "grey" if inputs.channels == 1 else "colour"
