@@ -11,6 +11,8 @@ import numpy as np
 from penjing_datasets.images import scaled, square, with_channels
 
 NORMALISATIONS = ("training", "image")
+LEAST_SPREAD = 1e-3
+"""A channel that varies less is divided by this."""
 BLOCK_VALUES = 8_000_000
 """Pixel values that are turned into real numbers at once."""
 
@@ -47,7 +49,7 @@ class Inputs:
             square += np.square(values).sum(axis=(0, 1, 2))
         pixels = max(1, images[..., 0].size)
         mean, square = mean / pixels, square / pixels
-        spread = np.maximum(np.sqrt(np.maximum(square - np.square(mean), 0)), 1e-3)
+        spread = np.maximum(np.sqrt(np.maximum(square - np.square(mean), 0)), LEAST_SPREAD)
         return cls(
             size=images.shape[1],
             channels=images.shape[3],
