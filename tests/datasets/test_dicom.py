@@ -173,6 +173,13 @@ def test_damage_is_an_error_that_names_no_patient(damage: object, message: str) 
     assert "Doe" not in str(caught.value) and "4711" not in str(caught.value)
 
 
+def test_a_palette_without_its_table_is_an_error_that_names_no_patient() -> None:
+    made = dataset(np.zeros((4, 4), np.uint8), PhotometricInterpretation="PALETTE COLOR")
+    with pytest.raises(DatasetError, match="does not say how its pixels are shown") as caught:
+        read_dicom(content(made), "file 3")
+    assert "Doe" not in str(caught.value) and "4711" not in str(caught.value)
+
+
 def test_a_dicom_file_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "IM0001").write_bytes(content(dataset(RAMP)))
     (tmp_path / "x.dcm").write_text("text")

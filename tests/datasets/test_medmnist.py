@@ -97,6 +97,11 @@ def test_pickled_objects_are_refused_and_not_opened(tmp_path: Path) -> None:
         (lambda made: made.update(train_images=made["train_images"][:3]), "3 images but labels of shape"),
         (lambda made: made.update(test_images=np.zeros((6, 28, 28, 28), np.uint8)), "volumes"),
         (lambda made: made.update(test_images=np.zeros((6, 28, 20), np.uint8)), "no square images"),
+        (lambda made: made.update(test_images=np.zeros((6, 28, 28, 4), np.uint8)), "have 4 channels"),
+        (lambda made: made.update(test_images=np.zeros((6, 3, 28, 28), np.uint8)), "channels stand before the pixels"),
+        (lambda made: made.update(test_images=np.zeros(6, np.uint8)), "no square images"),
+        (lambda made: made.update(val_labels=np.array(1)), r"5 images but labels of shape \(\)"),
+        (lambda made: made.update(val_labels=np.zeros((5, 1, 1), np.uint8)), "5 images but labels of shape"),
         (lambda made: made.update(test_images=np.zeros((6, 28, 28), np.float32)), "are float32"),
         (lambda made: made.update(test_images=np.zeros((6, 32, 32), np.uint8)), "different shapes"),
         (lambda made: made.update(val_labels=np.full((5, 1), -1)), "no whole numbers"),
@@ -134,6 +139,20 @@ def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
     content[place] ^= 0xFF
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(DatasetError, match="damaged"):
+        read_medmnist(tmp_path / "bad.npz")
+
+
+def test_a_header_that_claims_a_billion_images_asks_for_no_memory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays().items():
+            inner = io.BytesIO()
+            np.save(inner, values)
+            if name == "train_images":
+                inner = io.BytesIO()
+                header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 28, 28)}
+                np.lib.format.write_array_header_1_0(inner, header)
+            archive.writestr(f"{name}.npy", inner.getvalue())
+    with pytest.raises(DatasetError, match="not as long as it says"):
         read_medmnist(tmp_path / "bad.npz")
 
 

@@ -84,7 +84,17 @@ def read_dicom(source: Path | bytes, name: str = "") -> DicomImage:
             hint="leave reports, structures and waveforms out",
         )
     assumed: list[str] = []
-    frames = _frames(dataset, _pixels(dataset, where), assumed, where)
+    values = _pixels(dataset, where)
+    try:
+        frames = _frames(dataset, values, assumed, where)
+    except DatasetError:
+        raise
+    except Exception as error:  # tables that are missing, empty or of another length
+        raise DatasetError(
+            "the DICOM file does not say how its pixels are shown",
+            where=where,
+            why=f"{type(error).__name__} in its palette, modality or window tables",
+        ) from error
     return DicomImage(
         frames=frames,
         patient=_text(dataset, "PatientID") or None,

@@ -166,7 +166,9 @@ def _entries(folder: Path, table: ImageTable | None) -> tuple[list[_Entry], list
             "there are no images",
             where=str(folder),
             why="the table names none of the files that are there" if table else f"{other:,} files lie in no class",
-            hint="a folder a class (normal/1.png, pneumonia/1.png), or a labels.csv with path and label",
+            hint="paths in the table count from this folder: normal/1.png"
+            if table
+            else "a folder a class (normal/1.png, pneumonia/1.png), or a labels.csv with path and label",
         )
     if table and len(seen) < len(table.rows):
         notes.append(f"{len(table.rows) - len(seen):,} images of the table are not there")
@@ -242,7 +244,9 @@ def _collect(read: _Read, notes: list[str], table: ImageTable | None, channels: 
     given = [entry.part or "" for entry in read.entries]
     if any(given) and not all(given):
         raise DatasetError(
-            f"{given.count(''):,} of {len(given):,} images have no part", hint="fill the column split, or leave it out"
+            f"{given.count(''):,} of {len(given):,} images have no part",
+            where="column split" if table else "folders train, val and test",
+            hint="fill the column split, or leave it out" if table else "move every image into one of them, or none",
         )
     slices = {
         name: np.array([entry.row.slices[name] if entry.row else "not said" for entry in read.entries])

@@ -75,7 +75,9 @@ def read_image_table(path: Path) -> ImageTable:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise DatasetError("the table is no UTF-8 text", where=str(path), why=str(error)) from error
-    reader = csv.DictReader(io.StringIO(text))
+    header = text.split("\n", 1)[0]
+    # Spreadsheets of countries that write 0,5 separate by semicolons.
+    reader = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
     columns = {name: name.strip().lower() for name in reader.fieldnames or () if name}
     names = list(columns.values())
     if "path" not in names:

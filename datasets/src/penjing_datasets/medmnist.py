@@ -7,6 +7,7 @@ of the published sets do, and of others the labels' shape.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -177,6 +178,15 @@ def _open(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[IO[bytes], t
         )
     if by_columns and len(shape) > 1:
         raise DatasetError("the array is stored by columns", where=where, hint="np.ascontiguousarray before saving")
+    # Before memory is asked for: a damaged header can claim any number of images.
+    stored, said = archive.getinfo(name).file_size - stream.tell(), math.prod(shape) * dtype.itemsize
+    if stored != said:
+        raise DatasetError(
+            "the array is not as long as it says",
+            where=where,
+            why=f"shape {shape} of {dtype} takes {said:,} bytes, there are {stored:,}",
+            hint="fetch the file again",
+        )
     return stream, shape, dtype
 
 
@@ -190,23 +200,7 @@ def _images(
     where = f"{path}, {name}"
     stream, shape, dtype = _open(archive, name, path)
     with stream:
-        if len(shape) == 5 or (len(shape) == 4 and shape[3] not in (1, 3)):
-            raise DatasetError(
-                "these are volumes", where=where, why=f"shape {shape}", hint="only MedMNIST's 2D sets can be read"
-            )
-        if len(shape) not in (3, 4) or shape[1] != shape[2] or 0 in shape[1:]:
-            raise DatasetError(
-                "these are no square images",
-                where=where,
-                why=f"shape {shape}",
-                hint="(n, size, size) or with 3 colours",
-            )
-        if dtype != np.uint8:
-            raise DatasetError(
-                f"the images are {dtype}", where=where, hint="MedMNIST's are uint8, 0 to 255; convert them so"
-            )
-        if shape[0] == 0:
-            raise DatasetError("there are no images", where=where)
+        _check_images(shape, dtype, where)
         own = int(shape[1])
         target = (size(own) if callable(size) else size) or own
         channels = 1 if len(shape) == 3 else int(shape[3])
@@ -225,6 +219,32 @@ def _images(
             if progress:
                 progress("reading images", start + count, shape[0])
     return made, own
+
+
+def _check_images(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:
+    """Refuse what is no array of square images in bytes, grey or in three colours."""
+    why = f"shape {shape}"
+    if len(shape) == 5 or (len(shape) == 4 and shape[1] == shape[2] == shape[3]):
+        raise DatasetError("these are volumes", where=where, why=why, hint="only MedMNIST's 2D sets can be read")
+    if len(shape) == 4 and shape[1] in (1, 3) and shape[2] == shape[3]:
+        raise DatasetError(
+            "the channels stand before the pixels", where=where, why=why, hint="images.transpose(0, 2, 3, 1)"
+        )
+    if len(shape) not in (3, 4) or shape[1] != shape[2] or 0 in shape[1:]:
+        raise DatasetError("these are no square images", where=where, why=why, hint="(n, size, size) or with 3 colours")
+    if len(shape) == 4 and shape[3] not in (1, 3):
+        raise DatasetError(
+            f"the images have {shape[3]} channels", where=where, why=why, hint="grey has 1 or none, colour has 3"
+        )
+    if dtype != np.uint8:
+        raise DatasetError(
+            f"the images are {dtype}",
+            where=where,
+            why="MedMNIST's are uint8, 0 for black to 255 for white",
+            hint="numbers from 0 to 1: (images * 255).round().astype('uint8'); DICOM's depth: a folder of files",
+        )
+    if shape[0] == 0:
+        raise DatasetError("there are no images", where=where, hint="training, validation and test each need some")
 
 
 def _read_exactly(stream: IO[bytes], count: int, where: str) -> bytes:
@@ -247,7 +267,7 @@ def _labels(archive: zipfile.ZipFile, name: str, path: Path, count: int) -> np.n
             raise DatasetError(f"the labels are {dtype}", where=where, hint="whole numbers from 0")
         values = np.frombuffer(_read_exactly(stream, int(np.prod(shape)) * dtype.itemsize, where), dtype)
     values = values.reshape(shape)
-    if len(values) != count or values.ndim not in (1, 2):
+    if values.ndim not in (1, 2) or len(values) != count:
         raise DatasetError(f"there are {count:,} images but labels of shape {values.shape}", where=where)
     if not np.isfinite(values).all() or (values < 0).any() or not np.array_equal(values, np.floor(values)):
         raise DatasetError("the labels are no whole numbers from 0", where=where)

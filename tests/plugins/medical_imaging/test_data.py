@@ -233,6 +233,74 @@ def test_what_is_no_data_is_refused(tmp_path: Path, name: str) -> None:
         load(tmp_path / name)
 
 
+def changed(folder: Path, name: str, change: Any) -> Path:
+    """A file of two classes whose arrays are changed."""
+    with np.load(medmnist(folder, name)) as read:
+        made = {key: change(key, values) for key, values in read.items()}
+    np.savez(folder / f"{name}.npz", **made)
+    return folder / f"{name}.npz"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda key, v: v + 1 if "labels" in key else v, "smallest class number is 1"),
+        (lambda key, v: v * 2 if "labels" in key else v, "training part has no class 1"),
+        (lambda key, v: v * 0 if key == "val_labels" else v, "validation part has fewer than two classes"),
+        (lambda key, v: v * 0 if "images" in key else v, "all training images are of one grey"),
+        (lambda key, v: v[:, :4, :4] if "images" in key else v, "4 x 4 pixels are too small"),
+        (lambda key, v: v / 255 if "images" in key else v, "the images are float64"),
+    ],
+)
+def test_a_file_that_cannot_be_learned_from_is_refused(tmp_path: Path, change: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load(changed(tmp_path, "own", change))
+
+
+@pytest.mark.parametrize("kind", ["flat", "float", "bool", "one-hot"])
+def test_labels_in_other_forms_are_the_same_classes(tmp_path: Path, kind: str) -> None:
+    def form(key: str, values: np.ndarray) -> np.ndarray:
+        if "labels" not in key:
+            return values
+        return {
+            "flat": values[:, 0],
+            "float": values.astype(np.float32),
+            "bool": values.astype(bool),
+            "one-hot": np.eye(2, dtype=np.uint8)[values[:, 0]],
+        }[kind]
+
+    splits = load(changed(tmp_path, "own", form))
+    assert splits.task == "binary"
+    assert np.array_equal(splits.train.y, np.arange(60) % 2)
+    assert said(splits, "they are taken as classes") == (kind == "one-hot")
+    if kind == "one-hot":
+        assert load(tmp_path / "own.npz", task="multilabel").task == "multilabel"
+
+
+@pytest.mark.parametrize("patients", [True, False])
+def test_a_split_without_validation_gets_one_out_of_training(tmp_path: Path, patients: bool) -> None:
+    folder = pictures(tmp_path, patients=16)
+    rows = [row.split(",") for row in (folder / "labels.csv").read_text().splitlines()[1:]]
+    parts = ["test" if int(patient[1:]) < 4 else "train" for _, patient in rows]
+    lines = [
+        ",".join([path, *([patient] if patients else []), part])
+        for (path, patient), part in zip(rows, parts, strict=True)
+    ]
+    (folder / "labels.csv").write_text("\n".join(["path,patient,split" if patients else "path,split", *lines]))
+    splits = load(folder)
+    assert len(splits.test) == 12 and len(splits.train) + len(splits.validation) == 36
+    assert 2 <= len(splits.validation) <= 12
+    assert said(splits, "no validation part: one was drawn from training")
+    if patients:
+        assert not set(splits.train.groups) & set(splits.validation.groups)
+
+
+def test_a_table_that_is_separated_by_semicolons_is_read(tmp_path: Path) -> None:
+    folder = pictures(tmp_path)
+    (folder / "labels.csv").write_text((folder / "labels.csv").read_text().replace(",", ";"))
+    assert said(load(folder), "split by patient: 12 patients")
+
+
 def test_the_sample_is_seeded_synthetic_and_has_patients() -> None:
     one, same, other = load(patients=40), load(patients=40), load(patients=40, seed=1)
     assert one.synthetic and "synthetic" in one.source and said(one, "Synthetic images")

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from penjing_medical_imaging.inputs import unit
+
 FIELDS = 8
 EXPLAINED = 0.9
 MOST_COMPONENTS = 24
 DIGITS = 5
 _DESCRIBED = 20_000
 """Training images that are described, at most."""
+_BLOCK = 1024
 
 
 def describe(images: np.ndarray) -> np.ndarray:
@@ -47,6 +50,12 @@ def describe(images: np.ndarray) -> np.ndarray:
     return np.stack(rows, axis=1).astype(np.float64)
 
 
+def _described(images: np.ndarray) -> np.ndarray:
+    """`describe`, some images at a time."""
+    starts = range(0, max(1, len(images)), _BLOCK)
+    return np.concatenate([describe(unit(images[start : start + _BLOCK])) for start in starts])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Familiarity:
     """What familiar images look like, and from which score on an image is none. Small enough for bundle.json."""
@@ -67,10 +76,9 @@ class Familiarity:
 
     @classmethod
     def fitted(cls, train: np.ndarray, validation: np.ndarray, *, share: float) -> Familiarity:
-        """From images of shape (n, height, width, channels), from 0 to 1."""
+        """From images of shape (n, height, width, channels): uint8, or float from 0 to 1."""
         step = max(1, len(train) // _DESCRIBED)
-        numbers = np.concatenate([describe(train[start : start + 4096 * step : step])
-                                  for start in range(0, len(train), 4096 * step)])  # fmt: skip
+        numbers = _described(train[::step])
         center = numbers.mean(axis=0)
         # A number that hardly varies in training (no black pixel anywhere) must not turn a trace of it into a shock.
         scale = np.maximum(numbers.std(axis=0), 0.01)
@@ -97,7 +105,7 @@ class Familiarity:
 
         It is the Mahalanobis distance divided by the root of the number of dimensions.
         """
-        z = (describe(images) - self.center) / self.scale
+        z = (_described(images) - self.center) / self.scale
         along = z @ self.axes
         across = np.maximum(np.square(z).sum(axis=1) - np.square(along).sum(axis=1), 0)
         distance = (np.square(along) / self.variances).sum(axis=1) + across / self.rest

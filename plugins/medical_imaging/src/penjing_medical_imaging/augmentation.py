@@ -188,9 +188,21 @@ def sampled(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     below, beside = (y - top)[..., None], (x - left)[..., None]
     flat = images.reshape(-1, channels)
     place = (np.arange(count, dtype=np.int64) * height * width)[:, None, None] + top * width + left
-    upper = flat[place] + (flat[place + 1] - flat[place]) * beside
-    lower = flat[place + width] + (flat[place + width + 1] - flat[place + width]) * beside
-    return upper + (lower - upper) * below
+    upper = _between(flat, place, beside)
+    lower = _between(flat, place + width, beside)
+    lower -= upper
+    lower *= below
+    upper += lower
+    return upper
+
+
+def _between(flat: np.ndarray, place: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Values at places and the next ones, mixed."""
+    first, second = flat.take(place, axis=0), flat.take(place + 1, axis=0)
+    second -= first
+    second *= share
+    first += second
+    return first
 
 
 def _exposed(images: np.ndarray, options: Mapping[str, Any], generator: np.random.Generator) -> np.ndarray:
@@ -226,9 +238,10 @@ def _blurred(images: np.ndarray, share: float, generator: np.random.Generator) -
         padding = [(0, 0)] * 4
         padding[axis] = (1, 1)
         padded = np.pad(images, padding, mode="edge")
-        length = images.shape[axis]
-        before, after = np.take(padded, range(length), axis), np.take(padded, range(2, length + 2), axis)
-        images = images + weight * (before + after - 2 * images)
+        around = padded[:, :-2] + padded[:, 2:] if axis == 1 else padded[:, :, :-2] + padded[:, :, 2:]
+        around -= 2 * images
+        around *= weight
+        images = images + around
     return images
 
 

@@ -15,7 +15,7 @@ from penjing_datasets.splits import PARTS
 from penjing_medical_imaging import DOMAIN
 from penjing_medical_imaging.abstention import Familiarity
 from penjing_medical_imaging.examples import TASKS, Examples, check_parts
-from penjing_medical_imaging.inputs import NORMALISATIONS, Inputs, unit
+from penjing_medical_imaging.inputs import LEAST_SPREAD, NORMALISATIONS, Inputs
 from penjing_medical_imaging.sources import read_examples
 from penjing_medical_imaging.splitting import parts_of
 
@@ -51,6 +51,8 @@ RANGES = {
     "familiar_share": (0.5, 1),
     "patients": (12, 20_000),
 }
+SMALLEST = 8
+"""Pixels of a side; smaller images show nothing."""
 _CHOICES = {
     "task": ("auto", *TASKS),
     "fit": ("crop", "pad", "stretch"),
@@ -86,6 +88,13 @@ def load_data(request: DataRequest) -> Splits:
 
 
 def _splits(examples: Examples, parts: np.ndarray, options: Mapping[str, Any], seed: int) -> Splits:
+    size = examples.images.shape[1]
+    if size < SMALLEST:
+        raise DataError(
+            f"images of {size} x {size} pixels are too small",
+            where=examples.source,
+            hint=f"at least {SMALLEST} pixels a side; size in [data] enlarges them",
+        )
     notes = [*examples.notes, *check_parts(examples, parts)]
     train_rows = np.flatnonzero(parts == "train")
     if len(train_rows) > options["most_train"]:
@@ -94,22 +103,27 @@ def _splits(examples: Examples, parts: np.ndarray, options: Mapping[str, Any], s
         parts = parts.copy()
         parts[np.delete(train_rows, drawn)] = ""
     rows = {part: np.flatnonzero(parts == part) for part in PARTS}
-    training = unit(examples.images[rows["train"]])
-    inputs = Inputs.fitted(training, fit=options["fit"], normalise=options["normalise"])
-    familiarity = Familiarity.fitted(
-        training, unit(examples.images[rows["validation"]]), share=options["familiar_share"]
-    )
+    raw = {name: examples.images[chosen] for name, chosen in rows.items()}
+    inputs = Inputs.fitted(raw["train"], fit=options["fit"], normalise=options["normalise"])
+    if max(inputs.spread) <= LEAST_SPREAD:
+        raise DataError(
+            "all training images are of one grey",
+            where=examples.source,
+            why="there is nothing to learn from",
+            hint="were the images divided before they were stored as bytes?",
+        )
+    familiarity = Familiarity.fitted(raw["train"], raw["validation"], share=options["familiar_share"])
     columns = {"brightness": _brightness(examples.images, rows["train"]), **examples.slices}
 
     def part(name: str) -> Split:
         chosen = rows[name]
         return Split(
-            x=inputs.normalised(unit(examples.images[chosen])),
+            x=inputs.normalised(raw[name]),
             y=examples.y[chosen],
             ids=[examples.ids[row] for row in chosen],
             groups=None if examples.groups is None else examples.groups[chosen],
             slices={column: values[chosen] for column, values in columns.items()},
-            raw=examples.images[chosen],
+            raw=raw[name],
         )
 
     grey = "grey" if inputs.channels == 1 else "colour"

@@ -113,8 +113,14 @@ def check_parts(examples: Examples, parts: np.ndarray) -> list[str]:
     for part in PARTS:
         rows = parts == part
         if not rows.any():
+            different = len(set(examples.hashes))
             raise DataError(
-                f"the {part} part is empty", where=examples.source, hint="give more images, or other shares"
+                f"the {part} part is empty",
+                where=examples.source,
+                why=f"there are {different:,} different images, and copies stand in one part"
+                if examples.parts is None
+                else "the given split has none",
+                hint="give more images, or other shares" if examples.parts is None else "complete the column split",
             )
         y = examples.y[rows]
         if examples.task == "multilabel":
@@ -129,10 +135,17 @@ def check_parts(examples: Examples, parts: np.ndarray) -> list[str]:
                 f"the {part} part has fewer than two classes",
                 where=examples.source,
                 why="no " + ", no ".join(missing),
-                hint="more patients of each class, or another --seed",
+                hint="more patients of each class, or another --seed"
+                if examples.parts is None
+                else "each part of a given split needs images of two classes at least",
             )
         if missing and part == "train" and examples.task != "multilabel":
-            raise DataError(f"the training part has no {', no '.join(missing)}", where=examples.source)
+            raise DataError(
+                f"the training part has no {', no '.join(missing)}",
+                where=examples.source,
+                why=f"classes are counted from 0 to {len(examples.labels) - 1}, each must have been seen",
+                hint="number the classes without gaps, or move images of it into training",
+            )
         if missing:
             notes.append(f"the {part} part has no {', no '.join(missing)}: their AUC is not defined there")
     return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,10 @@ import numpy as np
 from penjing_datasets.images import scaled, square, with_channels
 
 NORMALISATIONS = ("training", "image")
+LEAST_SPREAD = 1e-3
+"""A channel that varies less is divided by this."""
+BLOCK_VALUES = 8_000_000
+"""Pixel values that are turned into real numbers at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +41,15 @@ class Inputs:
 
     @classmethod
     def fitted(cls, images: np.ndarray, *, fit: str, normalise: str) -> Inputs:
-        """For training images of shape (n, size, size, channels), from 0 to 1."""
-        mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
-        spread = np.maximum(images.std(axis=(0, 1, 2), dtype=np.float64), 1e-3)
+        """For training images of shape (n, size, size, channels): uint8, or float from 0 to 1."""
+        mean, square = np.zeros(images.shape[3]), np.zeros(images.shape[3])
+        for block in _blocks(images):
+            values = unit(images[block]).astype(np.float64)
+            mean += values.sum(axis=(0, 1, 2))
+            square += np.square(values).sum(axis=(0, 1, 2))
+        pixels = max(1, images[..., 0].size)
+        mean, square = mean / pixels, square / pixels
+        spread = np.maximum(np.sqrt(np.maximum(square - np.square(mean), 0)), LEAST_SPREAD)
         return cls(
             size=images.shape[1],
             channels=images.shape[3],
@@ -62,14 +72,24 @@ class Inputs:
         return scaled(with_channels(square(image, self.fit), self.channels), self.size)
 
     def normalised(self, images: np.ndarray) -> np.ndarray:
-        """Images of shape (n, *shape) from 0 to 1 as the model takes them, float32."""
-        images = np.asarray(images, np.float32)
-        if self.normalise == "image":
-            mean = images.mean(axis=(1, 2, 3), keepdims=True)
-            spread = images.std(axis=(1, 2, 3), keepdims=True)
-            return ((images - mean) / np.maximum(spread, 0.02)).astype(np.float32)
-        mean, spread = np.array(self.mean, np.float32), np.array(self.spread, np.float32)
-        return ((images - mean) / spread).astype(np.float32)
+        """Images of shape (n, *shape), uint8 or float from 0 to 1, as the model takes them, float32."""
+        images = np.asarray(images)
+        made = np.empty(images.shape, np.float32)
+        for block in _blocks(images):
+            values = unit(images[block])
+            if self.normalise == "image":
+                mean = values.mean(axis=(1, 2, 3), keepdims=True)
+                spread = np.maximum(values.std(axis=(1, 2, 3), keepdims=True), 0.02)
+            else:
+                mean, spread = np.array(self.mean, np.float32), np.array(self.spread, np.float32)
+            made[block] = (values - mean) / spread
+        return made
+
+
+def _blocks(images: np.ndarray) -> Iterator[slice]:
+    """Some images at a time: ninety thousand of them in float64 would not fit into memory."""
+    count = max(1, BLOCK_VALUES // max(1, images[:1].size))
+    yield from (slice(start, start + count) for start in range(0, len(images), count))
 
 
 def unit(images: np.ndarray) -> np.ndarray:

@@ -117,6 +117,9 @@ def _medmnist_labels(read: MedMnist, options: Mapping[str, Any]) -> tuple[np.nda
     """(y, labels, task, notes) of a file."""
     y = np.concatenate([read.labels[part] for part in PARTS])
     known, task, notes = read.known, options["task"], []
+    if y.ndim == 2 and known is None and task != "multilabel" and (y.sum(axis=1) == 1).all():
+        notes.append("every image has one label of several: they are taken as classes (task = 'multilabel' as labels)")
+        y = y.argmax(axis=1)
     if y.ndim == 2:
         if task not in ("auto", "multilabel"):
             raise DataError(f"task = '{task}' does not fit several labels an image", where=read.name)
@@ -125,6 +128,13 @@ def _medmnist_labels(read: MedMnist, options: Mapping[str, Any]) -> tuple[np.nda
     count = int(y.max()) + 1
     if len(np.unique(y)) < 2:
         raise DataError(f"there is one class only, {y[0]}", where=read.name, why="there is nothing to tell apart")
+    if y.min() > 0:
+        raise DataError(
+            f"the smallest class number is {y.min()}",
+            where=read.name,
+            why="classes are counted from 0",
+            hint=f"labels - {y.min()}",
+        )
     if task == "multilabel":
         raise DataError("task = 'multilabel' needs several labels an image", where=read.name)
     if task == "auto":

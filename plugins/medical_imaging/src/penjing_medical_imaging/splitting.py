@@ -34,6 +34,9 @@ def parts_of(examples: Examples, seed: int, options: Mapping[str, Any]) -> tuple
         if examples.groups is not None:
             refuse_overlap(parts, examples.groups, "patient")
             notes.append("the split is the set's own, checked to share no patient")
+        if set(parts) == {"train", "test"}:
+            parts = _with_validation(examples, parts, names, seed, options["validation_share"])
+            notes.append("the given split has no validation part: one was drawn from training")
         parts, about = _report_copies(examples, parts, names, options["drop_copies"])
         notes += about
     elif examples.groups is not None:
@@ -64,6 +67,24 @@ def parts_of(examples: Examples, seed: int, options: Mapping[str, Any]) -> tuple
     if copies and examples.parts is None:
         notes.append(f"{copies:,} images are exact copies of others; copies stand in one part")
     return parts, notes
+
+
+def _with_validation(examples: Examples, parts: np.ndarray, names: np.ndarray, seed: int, share: float) -> np.ndarray:
+    """A validation part out of training: whole patients where they are known, else copies of an image together."""
+    rows = np.flatnonzero(parts == "train")
+    hashes = [examples.hashes[row] for row in rows]
+    groups = _together(np.array(hashes) if examples.groups is None else examples.groups[rows], hashes)
+    if len(set(groups)) < len(PARTS):
+        raise DataError(
+            "the given split has no validation part, and training is too small to draw one from",
+            where=examples.source,
+            hint="give training, validation and test",
+        )
+    shares = {"train": 1 - share, "validation": share / 2, "test": share / 2}
+    drawn = _by_patient(groups, names[rows], seed, shares)
+    made = parts.astype("<U10")
+    made[rows] = np.where(drawn == "train", "train", "validation")
+    return made
 
 
 def _by_patient(groups: np.ndarray, names: np.ndarray, seed: int, shares: Mapping[str, float]) -> np.ndarray:
