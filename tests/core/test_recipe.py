@@ -120,7 +120,7 @@ technique = "quantize"
 """
 
 
-@pytest.mark.parametrize("setting", ['rounding = "adaround"', "equalize = true"])
+@pytest.mark.parametrize("setting", ['rounding = "adaround"', 'rounding = "gptq"', "equalize = true"])
 def test_settings_that_would_break_an_earlier_promise_are_refused_before_anything_runs(
     host: PluginHost, setting: str
 ) -> None:

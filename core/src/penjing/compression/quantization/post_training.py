@@ -22,6 +22,7 @@ from penjing.compression.quantization.adaround import learn_rounding
 from penjing.compression.quantization.bias_correction import correct_biases
 from penjing.compression.quantization.channel_grid import kernel_values
 from penjing.compression.quantization.equalization import equalizable, equalize
+from penjing.compression.quantization.gptq import round_by_gptq
 from penjing.compression.quantization.layer_plan import LayerPlan, plan_layers, reason
 from penjing.compression.settings.quantization import INTEGER_MODES, QuantizeSettings
 from penjing.contract import ExportSettings, LayerChange, Preview, Split, StepContext, StepOutcome
@@ -32,7 +33,7 @@ def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
     """Prepare the weights and decide how the file is written; the pipeline writes, checks and evaluates it."""
     model = context.model
     plan = plan_layers(model, settings)
-    needs_examples = settings.mode in INTEGER_MODES or settings.rounding == "adaround" or settings.bias_correction
+    needs_examples = settings.mode in INTEGER_MODES or settings.rounding != "nearest" or settings.bias_correction
     if needs_examples and len(context.train) == 0:
         raise DataError(
             f"{settings.mode} needs training examples to set the ranges of activations"
@@ -53,10 +54,10 @@ def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
         gains = learn_rounding(
             model, bits, x, updates=settings.rounding_updates, seed=context.seed, progress=context.progress
         )
-        for path, (nearest, learned) in gains.items():
-            share = 1 - learned / nearest if nearest > 0 else 0.0
-            notes[path].append(f"learned rounding: output error {share:.0%} below nearest rounding's")
-            figures[f"rounding_gain[{path}]"] = share
+        _note_gains("learned rounding", gains, notes, figures)
+    elif settings.rounding == "gptq":
+        gains = round_by_gptq(model, bits, x, tables=settings.mode not in INTEGER_MODES)
+        _note_gains("rounding with error feedback", gains, notes, figures)
     if settings.bias_correction:
         for path, (before, after) in correct_biases(model, bits, x, exact).items():
             notes[path].append(f"bias corrected: mean output error {before:.2e} -> {after:.2e}")
@@ -71,6 +72,15 @@ def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
         figures=figures,
         export=_export_settings(settings, plan, min(settings.calibration_examples, len(context.train)), context.seed),
     )
+
+
+def _note_gains(
+    how: str, gains: dict[str, tuple[float, float]], notes: dict[str, list[str]], figures: dict[str, float]
+) -> None:
+    for path, (nearest, found) in gains.items():
+        share = 1 - found / nearest if nearest > 0 else 0.0
+        notes[path].append(f"{how}: output error {share:.0%} below nearest rounding's")
+        figures[f"rounding_gain[{path}]"] = share
 
 
 def _export_settings(
@@ -127,7 +137,10 @@ def _summary(settings: QuantizeSettings, plan: dict[str, LayerPlan], available: 
         if entry.pattern is not None and entry.layer.weights:
             others[entry.precision] = others.get(entry.precision, 0) + 1
     parts += [f"{count} layers {precision}" for precision, count in others.items()]
-    parts += ["equalized"] * settings.equalize + ["learned rounding"] * (settings.rounding == "adaround")
+    parts += ["equalized"] * settings.equalize
+    parts += {"nearest": [], "adaround": ["learned rounding"], "gptq": ["rounding with error feedback"]}[
+        settings.rounding
+    ]
     parts += ["biases corrected"] * settings.bias_correction
     return ", ".join(parts)
 
@@ -159,6 +172,6 @@ def search_space() -> dict[str, list[Any]]:
         "mode": ["int8", "int16x8", "dynamic", "weight-only-int8", "weight-only-int4", "float16"],
         "calibration": ["min-max", "percentile", "mse", "entropy"],
         "equalize": [False, True],
-        "rounding": ["nearest", "adaround"],
+        "rounding": ["nearest", "adaround", "gptq"],
         "bias_correction": [False, True],
     }

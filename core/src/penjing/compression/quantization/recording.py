@@ -23,6 +23,26 @@ def layer_input(model: keras.Model, layer: Any, x: Any, batch_size: int = 64) ->
     return np.concatenate(seen)
 
 
+def product_input(model: keras.Model, layer: Any, x: Any, batch_size: int = 64) -> np.ndarray | None:
+    """The vectors that a table of embeddings is multiplied with, where a model has it as its output, too.
+
+    Args:
+        layer: An Embedding. Rows of its width in floating point are factors; whole numbers are looked up.
+
+    Returns:
+        float32 of shape (n, columns); None where it is only looked up.
+    """
+    seen: list[np.ndarray] = []
+
+    def note(_: str, values: Any) -> None:
+        is_factor = keras.backend.is_float_dtype(keras.backend.standardize_dtype(values.dtype))
+        if is_factor and values.shape[-1] == layer.output_dim:
+            seen.append(np.asarray(values, np.float32).reshape(-1, layer.output_dim))
+
+    _run(model, {"": layer}, x, batch_size, note)
+    return np.concatenate(seen) if seen else None
+
+
 def in_order_of_use(model: keras.Model, layers: Mapping[str, Any], x: Any) -> list[str]:
     """The layers' paths in the order in which the model first uses them; without those it does not use."""
     order: list[str] = []

@@ -46,8 +46,10 @@ class QuantizeSettings(BaseModel):
     replace_relu6: bool = Field(
         default=False, description="equalization makes ReLU6 to ReLU, to act through it; outputs beyond 6 change"
     )
-    rounding: Literal["nearest", "adaround"] = Field(
-        default="nearest", description="adaround learns for each weight whether to round up or down"
+    rounding: Literal["nearest", "adaround", "gptq"] = Field(
+        default="nearest",
+        description="adaround learns for each weight whether to round up or down; gptq lets each weight take up the "
+        "error of those before it",
     )
     rounding_updates: int = Field(default=1000, ge=10, description="updates a layer of adaround")
     bias_correction: bool = Field(
@@ -79,8 +81,9 @@ def conflict(settings: QuantizeSettings, earlier: str) -> str | None:
     """Why preparing the weights so would undo an earlier step; None where it would not."""
     if earlier != "cluster-weights":
         return None
-    if settings.rounding == "adaround":
-        return "rounding = 'adaround' rounds each weight by itself, so that equal weights get different integers"
+    if settings.rounding != "nearest":
+        how = f"rounding = '{settings.rounding}'"
+        return f"{how} rounds each weight by itself, so that equal weights get different integers"
     if settings.equalize:
         return "equalize = true multiplies each input channel by a factor of its own, so that equal weights differ"
     return None
