@@ -56,3 +56,11 @@ def test_figures_that_the_text_names_stand_in_the_output_of_the_same_runs(name: 
     figures = re.findall(r"[-+]?\d\.\d{4}|\d{1,3}(?:,\d{3})+ B|\d+\.\d\d%|\d+ output steps|\d+ test examples", text)
     assert figures
     assert [figure for figure in figures if figure not in printed] == []
+
+
+def test_the_readme_shows_the_run_that_start_here_shows() -> None:
+    printed = "".join(block.text for block in blocks("console", [START]))
+    (shown,) = [block.text for block in blocks("", [CHECKOUT / "README.md"]) if "SYNTHETIC data" in block.text]
+    figures = re.findall(r"[-+]?\d[\d,]*(?:\.\d+)?", shown)
+    assert len(figures) > 20
+    assert [figure for figure in figures if figure not in printed] == []

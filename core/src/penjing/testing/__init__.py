@@ -4,7 +4,8 @@
 - `check_domain`, `check_technique`, `check_subject`: the same as a list of results, without pytest;
 - `DomainUnderTest`, `TechniqueUnderTest`, `ExporterUnderTest`, `PluginUnderTest`: what can be checked, and how quickly;
 - `penjing.testing.fixtures`: pytest fixtures, an isolated plugin host and distributions on disk;
-- `penjing plugins check NAME` runs the same checks.
+- `penjing plugins check NAME` runs the same checks;
+- `conformance.toml` beside a plugin's declaring module names its known failures, with reasons.
 """
 
 from __future__ import annotations
