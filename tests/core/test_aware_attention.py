@@ -104,7 +104,7 @@ def test_what_a_mask_forbids_changes_nothing(dtype: str, bits: int) -> None:
     keras.utils.set_random_seed(1)
     model = with_mask(dtype)
     model.layers[-1].query_dense.kernel.assign(6.0 * model.layers[-1].query_dense.kernel)  # scores far apart
-    made, _ = rebuild(model, Simulation(activation_bits=bits))
+    made, _ = rebuild(model, Simulation(activation_bits=bits, observes=False))
     generator = np.random.default_rng(0)
     x = generator.normal(size=(200, 5, 8)).astype("float32")
     mask = np.broadcast_to(np.array([1, 0, 1, 1, 0], dtype), (200, 5, 5)).copy()
@@ -127,11 +127,10 @@ def test_a_mask_that_words_carry_is_kept() -> None:
     assert steps_apart(made, content, given).max() == 0
     exact = np.asarray(model(given))
     assert np.abs(np.asarray(made(given, training=False)) - exact).max() < 0.05 * np.abs(exact).max()
-    model.get_layer("embedding").embeddings.assign_add(np.eye(10, 8) * (np.arange(10) == 0)[:, None] * 50.0)
-    far, _, _ = quantized(model, exclude=["embedding"])
-    far.get_layer("embedding").embeddings.assign(model.get_layer("embedding").embeddings)
-    places = given != 0  # padding far away from all words shows at no word
-    assert np.abs(np.asarray(model(given)) - exact)[places].max() < 1e-5
+    made.get_layer("embedding").embeddings.assign_add(np.eye(10, 8) * (np.arange(10) == 0)[:, None] * 0.05)
+    moved = np.asarray(made(given, training=False))
+    before = LiteRTModel(content, kernels="reference").predict(given)
+    assert np.array_equal(moved[given != 0], before[given != 0]), "padding shows at a word"
     assert "SELECT_V2" in FileGraph.from_bytes(content).operator_counts()
 
 
