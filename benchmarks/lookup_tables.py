@@ -4,8 +4,8 @@
     python benchmarks/lookup_tables.py MODEL.keras
 
 Weights are clustered per layer without training afterwards and written as int8 (calibrated on noise). TFLM's own
-compressor then writes numbers of values, and tables of them for a tensor or for its channels, in place of weights.
-Files, least arenas and outputs are those of TFLM's reference kernels.
+compressor then writes numbers of values, and a table of them for each output channel, in place of weights. (One table
+for a tensor that has a scale for each channel was seen to answer wrong numbers.) Files, least arenas and outputs are those of TFLM's reference kernels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from tflite_micro import compression
-from tflite_micro.tensorflow.lite.micro.compression.spec import PerChannel, PerTensor
+from tflite_micro.tensorflow.lite.micro.compression.spec import PerChannel
 
 from penjing.compression.clustering.shareable import shareable_weights
 from penjing.compression.clustering.sharing import share_values
@@ -27,8 +27,8 @@ from penjing.export.calibration import placeholder_calibration
 from penjing.export.litert import to_litert
 from penjing.measure.tflm import measure_arena, run_tflm
 
-LEAST_VALUES = 64
-"""Smaller tensors are left as they are: a DECODE costs more than it saves."""
+OVERHEAD = 500
+"""Bytes of a DECODE with its tensors, about; the first one brings its name along."""
 
 
 def int8_file(path: str, clusters: int | None) -> bytes:
@@ -50,19 +50,17 @@ def with_tables(content: bytes) -> bytes | None:
     builder, found = compression.SpecBuilder(), False
     for number, tensor in enumerate(graph.tensors):
         data = model.buffers[tensor.buffer].data
-        if tensor.type != schema.TensorType.INT8 or data is None or len(data) < LEAST_VALUES:
+        if tensor.type != schema.TensorType.INT8 or data is None:
             continue
         values = np.frombuffer(bytes(np.asarray(data, np.uint8)), np.int8).reshape(tensor.shape)
         axis = int(tensor.quantization.quantizedDimension)
         lines = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-        ways = []
-        for tables, mode in (([values], PerTensor()), (list(lines), PerChannel(axis=axis))):
-            most = max(len(np.unique(table)) for table in tables)
-            bits = max(1, int(np.ceil(np.log2(most))))
-            ways.append((values.size * bits / 8 + most * len(tables), bits, mode))
-        size, bits, mode = min(ways, key=lambda way: way[0])
-        if bits <= 7 and size < values.size:
-            builder = builder.add_tensor(subgraph=0, tensor=number).with_lut(index_bitwidth=bits, mode=mode)
+        most = max(len(np.unique(line)) for line in lines)
+        bits = max(1, int(np.ceil(np.log2(most))))
+        if bits <= 7 and values.size * bits / 8 + most * len(lines) + OVERHEAD < values.size:
+            builder = builder.add_tensor(subgraph=0, tensor=number).with_lut(
+                index_bitwidth=bits, mode=PerChannel(axis=axis)
+            )
             found = True
     if not found:
         return None
