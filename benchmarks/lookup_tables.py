@@ -5,7 +5,8 @@
 
 Weights are clustered per layer without training afterwards and written as int8 (calibrated on noise). TFLM's own
 compressor then writes numbers of values, and a table of them for each output channel, in place of weights. (One table
-for a tensor that has a scale for each channel was seen to answer wrong numbers.) Files, least arenas and outputs are those of TFLM's reference kernels.
+for a tensor that has a scale for each channel was seen to answer wrong numbers.) Files, least arenas and outputs are
+those of TFLM's reference kernels.
 """
 
 from __future__ import annotations
