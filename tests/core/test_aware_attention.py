@@ -134,6 +134,33 @@ def test_a_mask_that_words_carry_is_kept() -> None:
     assert "SELECT_V2" in FileGraph.from_bytes(content).operator_counts()
 
 
+def words_network(**options: Any) -> Any:
+    """Embedded words with their positions, attended to where they are no padding."""
+    words = keras.Input((6,), dtype="int32", name="words")
+    x = k.Embedding(10, 8, name="embedding", **options)(words)
+    x = k.Add(name="sum")([x, k.Reshape((6, 8))(k.Dense(48, name="other")(k.Flatten()(x)))])
+    return keras.Model(words, k.Dense(3, name="head")(k.MultiHeadAttention(2, 4, name="attention")(x, x)))
+
+
+@pytest.mark.parametrize("options", ["int8", "int16"])
+@pytest.mark.parametrize("mask_zero", [True, False])
+def test_an_embedding_is_a_table_of_bytes_and_answers_the_same_as_its_file(options: str, mask_zero: bool) -> None:
+    keras.utils.set_random_seed(1)
+    model = words_network(mask_zero=mask_zero)
+    made, content, x = quantized(model, **OPTIONS[options])
+    assert steps_apart(made, content, x).max() == 0
+    graph = FileGraph.from_bytes(content)
+    (table,) = [tensor for tensor in graph.constants() if tensor.shape == (10, 8)]
+    assert table.dtype == "int8"
+    real = (table.values.astype(float) - table.zero_point) * float(np.ravel(table.scales)[0])
+    step = np.ptp(np.asarray(model.get_layer("embedding").embeddings)) / 255
+    assert np.abs(real - np.asarray(model.get_layer("embedding").embeddings)).max() < 0.51 * step + 1e-7
+    assert "DEQUANTIZE" not in graph.operator_counts()
+    assert weight_matrices(made).keys() == weight_matrices(model).keys()
+    exact = np.asarray(model(x))
+    assert np.abs(np.asarray(made(x, training=False)) - exact).max() < 0.05 * np.abs(exact).max()
+
+
 # --------------------------------------------------------------------------------------------------------- encoders
 
 
