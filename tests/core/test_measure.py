@@ -92,8 +92,21 @@ def test_an_operator_that_tflm_lacks_is_named() -> None:
     assert outputs is None and "CONV_3D" in why
 
 
+def test_latency_of_a_tiny_network_is_counted_for_a_while_and_of_a_slow_one_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = file_of(layers.Dense(3), shape=(4,))
+    now = iter(range(10_000))
+    monkeypatch.setattr("penjing.measure.latency.monotonic", lambda: next(now) / 1024)  # a millisecond a look
+    many = measure_latency(content, repeats=40, warmup=3, min_seconds=0.5, max_seconds=3.0).repeats
+    assert many == 511  # for half a second, after warming up
+    assert measure_latency(content, repeats=600, warmup=3, min_seconds=0.5, max_seconds=3.0).repeats == 600
+    assert measure_latency(content, repeats=600, warmup=3, min_seconds=0.125, max_seconds=0.25).repeats == 255
+    assert measure_latency(content, repeats=600, warmup=3, min_seconds=0.0, max_seconds=0.0).repeats == 10
+
+
 def test_latency_counts_single_inferences_and_names_threads_and_runtime() -> None:
-    latency = measure_latency(file_of(layers.Dense(3), shape=(4,)), repeats=40, warmup=3)
+    latency = measure_latency(file_of(layers.Dense(3), shape=(4,)), repeats=40, warmup=3, min_seconds=0.0)
     assert latency.repeats == 40
     assert 0 < latency.p50_us <= latency.p99_us
     assert (latency.threads, latency.runtime) == (1, "LiteRT, XNNPACK")

@@ -91,6 +91,90 @@ def test_what_cannot_be_looked_into_is_refused_with_a_way_out(tmp_path: Path) ->
             penjing.compress(model, data=data, output=tmp_path / "run")
 
 
+def test_a_lambda_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    import keras
+
+    inputs = keras.Input((4,))
+    doubled = keras.layers.Lambda(lambda x: 2.0 * x, name="doubled")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(doubled))
+    with pytest.raises(ModelError, match="layer 'doubled'") as caught:
+        penjing.compress(model, data={"x": np.zeros((50, 4)), "y": np.arange(50) % 2}, output=tmp_path / "run")
+    assert "keras.ops" in (caught.value.hint or "")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16", "mixed_bfloat16"])
+def test_a_model_in_half_precision_is_taken_over_in_float32(policy: str) -> None:
+    import keras
+
+    from penjing.contract import ExportSettings
+    from penjing.export.litert import to_litert
+    from penjing.runner.precision import in_float32
+    from penjing.runtime import LiteRTModel
+
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    kept = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        inner = keras.Sequential(
+            [keras.Input((6, 6, 3)), layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization()], name="inner"
+        )
+        inputs = keras.Input((6, 8))
+        x = layers.Add()([layers.MultiHeadAttention(2, 4)(inputs, inputs), inputs])
+        x = layers.Bidirectional(layers.LSTM(54, return_sequences=False))(x)
+        x = layers.Flatten()(inner(layers.Reshape((6, 6, 3))(x)))
+        model = keras.Model(inputs, layers.Dense(3, activation="softmax", dtype="float32")(x))
+    finally:
+        keras.config.set_dtype_policy(kept)
+    made, names = in_float32(model)
+    assert len(names) >= 7
+    assert {layer.dtype_policy.name for layer in made._flatten_layers()} == {"float32"}
+    assert all(str(weight.dtype) == "float32" for weight in made.weights if "seed" not in weight.path)
+    x = np.random.default_rng(0).normal(size=(20, 6, 8)).astype("float32")
+    assert np.abs(made.predict(x, verbose=0) - model.predict(x, verbose=0)).max() < 0.02
+    written = LiteRTModel(to_litert(made, ExportSettings())).predict(x)
+    assert np.abs(written - made.predict(x, verbose=0)).max() < 1e-4
+    assert in_float32(made) == (made, ())
+
+
+def test_a_model_of_its_own_class_in_half_precision_is_refused() -> None:
+    import keras
+
+    from penjing.runner.precision import in_float32
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="own")
+            self.dense = keras.layers.Dense(2, dtype="mixed_float16", name="dense")
+
+        def call(self, x):
+            return self.dense(x)
+
+    inputs = keras.Input((4,))
+    with pytest.raises(ModelError, match="layer 'dense'") as caught:
+        in_float32(keras.Model(inputs, Own()(inputs)))
+    assert "mixed_float16" in str(caught.value)
+
+
+@pytest.mark.parametrize(("activation", "kind"), [("softmax", "softmax"), ("sigmoid", "sigmoid"), (None, "linear")])
+def test_what_a_model_of_its_own_class_emits_is_seen_in_its_values(activation: str | None, kind: str) -> None:
+    import keras
+
+    from penjing.compression.losses import output_kind
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3, activation=activation)
+
+        def call(self, x):
+            return self.dense(x)
+
+    inputs = keras.Input((4,))
+    assert output_kind(keras.Model(inputs, Own()(inputs))) == kind
+
+
 def test_afterwards_the_callers_process_is_as_it_was(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
     """Its model has the weights that it had, and random numbers need no seed."""
     import keras

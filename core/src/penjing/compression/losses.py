@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 from penjing.contract import Task
@@ -32,6 +33,8 @@ def output_kind(model: keras.Model) -> OutputKind:
         )
     layer: Any = model
     while isinstance(layer, keras.Model):
+        if not getattr(layer, "outputs", None):
+            return _kind_of_values(model)
         layer = layer.outputs[0]._keras_history.operation
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"
@@ -41,6 +44,21 @@ def output_kind(model: keras.Model) -> OutputKind:
     if activation in ("softmax", "sigmoid"):
         return activation  # type: ignore[return-value]
     return "linear"
+
+
+def _kind_of_values(model: keras.Model) -> OutputKind:
+    """What a model emits whose last layer cannot be seen, by what it answers to 64 random inputs."""
+    generator = np.random.default_rng(0)
+    arrays = []
+    for tensor in model.inputs:
+        values = generator.normal(size=(64, *(size or 1 for size in tensor.shape[1:])))
+        arrays.append((values if "float" in str(tensor.dtype) else np.zeros(values.shape)).astype(tensor.dtype))
+    outputs = np.asarray(model(keras.tree.pack_sequence_as(model.input, arrays), training=False), np.float64)
+    if outputs.min() < 0 or outputs.max() > 1:
+        return "linear"
+    if outputs.shape[-1] > 1 and np.allclose(outputs.sum(-1), 1.0, atol=1e-4):
+        return "softmax"
+    return "sigmoid"
 
 
 def decision_threshold(kind: OutputKind) -> float:

@@ -134,6 +134,14 @@ class _Rewriter(IntegerGraph):
                 self.integer[outputs[0]] = outputs[0]
                 operator.inputs = self._integer_inputs(name, inputs, moving)
                 return self.emit(name, operator, grid.bits)
+        if name == "GATHER" and not moving and self.has_float_constants(inputs[:1]):
+            mark = self.sole_mark(outputs[0])
+            if mark is not None and self.number_of(mark) in self.recording.rows:
+                grid = self.grid_of(mark)
+                self.make_integer(outputs[0], grid)
+                self.integer[outputs[0]] = outputs[0]
+                operator.inputs = [self._on_grid(inputs[0], grid), *inputs[1:]]
+                return self.emit(name, operator, grid.bits)
         operator.inputs = [self._as_real(t) if t in moving else t for t in inputs]
         for tensor in outputs:
             self.real[tensor] = tensor
@@ -171,7 +179,8 @@ class _Rewriter(IntegerGraph):
         if tensor not in self.floats:
             return tensor
         low, high = -(2 ** (grid.bits - 1)), 2 ** (grid.bits - 1) - 1
-        integers = np.clip(np.round(self.values_of(tensor) / np.float32(grid.scale)) + grid.zero_point, low, high)
+        steps = self.values_of(tensor) / np.float32(grid.scale)
+        integers = np.clip(np.sign(steps) * np.floor(np.abs(steps) + np.float32(0.5)) + grid.zero_point, low, high)
         return self.add_constant(
             integers.astype(f"int{grid.bits}"), integer_type(grid.bits), [grid.scale], 0, zero_point=grid.zero_point
         )

@@ -119,10 +119,13 @@ class IntegerGraph:
             return self.sole_mark(readers[0].outputs[0])
         return None
 
+    def number_of(self, operator: Any) -> int:
+        """The number of the grid that a mark stands for, from 1."""
+        return round(float(self.tensors[operator.outputs[0]].quantization.scale[0]))
+
     def grid_of(self, operator: Any) -> Grid:
         """The grid that a mark stands for."""
-        scale = float(self.tensors[operator.outputs[0]].quantization.scale[0])
-        return self.recording.grids[round(scale) - 1]
+        return self.recording.grids[self.number_of(operator) - 1]
 
     # ----------------------------------------------------------------------------------------------- the tensors
 

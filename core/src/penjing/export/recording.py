@@ -54,14 +54,22 @@ class Recording:
     """Grids by number (from 1) and weights by content."""
 
     grids: list[Grid] = field(default_factory=list)
+    rows: set[int] = field(default_factory=set)
+    """Numbers of the grids of tables whose rows are looked up."""
     weights: dict[tuple[tuple[int, ...], bytes], IntegerWeights] = field(default_factory=dict)
 
-    def mark(self, tensor: Any, grid: Grid) -> Any:
-        """The tensor, with the place marked where it becomes integers of a grid."""
+    def mark(self, tensor: Any, grid: Grid, *, rows: bool = False) -> Any:
+        """The tensor, with the place marked where it becomes integers of a grid.
+
+        Args:
+            rows: It is rows of a table, which becomes integers itself.
+        """
         import tensorflow as tf
 
         self.grids.append(grid)
         number = float(len(self.grids))
+        if rows:
+            self.rows.add(len(self.grids))
         return tf.quantization.fake_quant_with_min_max_vars(tensor, -128.0 * number, 127.0 * number)
 
     def add(self, weights: IntegerWeights) -> None:

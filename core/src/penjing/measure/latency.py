@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from time import monotonic, perf_counter_ns
 
 import numpy as np
 
@@ -28,6 +28,7 @@ def measure_latency(
     kernels: Kernels = "xnnpack",
     warmup: int = 20,
     repeats: int = 300,
+    min_seconds: float = 0.5,
     max_seconds: float = 3.0,
 ) -> Latency:
     """Time single inferences, each on its own, after a warm-up.
@@ -35,8 +36,10 @@ def measure_latency(
     Args:
         content: A .tflite file.
         threads: Threads of the interpreter.
-        warmup: Inferences that are not counted.
-        repeats: Inferences that are counted, at most.
+        warmup: Inferences that are not counted, at least.
+        repeats: Inferences that are counted, at least.
+        min_seconds: Count for no less than this time, after a tenth of it that is not counted: 300 inferences of a tiny
+            network are over before the processor has its clock up, and within one turn of another process.
         max_seconds: Stop counting after this time; at least 10 are counted.
 
     Raises:
@@ -45,14 +48,16 @@ def measure_latency(
     model = LiteRTModel(content, kernels=kernels, threads=threads)
     # Zeros are valid for every input; what memory happens to hold is not (a number of a word, say).
     model.predict_raw([np.zeros(info.shape, info.dtype) for info in model.inputs])
-    for _ in range(warmup):
+    began, unmeasured = monotonic(), 0
+    while unmeasured < warmup or monotonic() - began < min_seconds / 10:
         model.invoke()
+        unmeasured += 1
     times: list[int] = []
-    began = time.monotonic()
-    while len(times) < repeats and (len(times) < 10 or time.monotonic() - began < max_seconds):
-        start = time.perf_counter_ns()
+    began = monotonic()
+    while _goes_on(len(times), monotonic() - began, repeats, min_seconds, max_seconds):
+        start = perf_counter_ns()
         model.invoke()
-        times.append(time.perf_counter_ns() - start)
+        times.append(perf_counter_ns() - start)
     microseconds = np.array(times) / 1000.0
     return Latency(
         p50_us=round(float(np.percentile(microseconds, 50)), 1),
@@ -61,3 +66,8 @@ def measure_latency(
         runtime=f"LiteRT, {'XNNPACK' if kernels == 'xnnpack' else 'reference kernels'}",
         repeats=len(times),
     )
+
+
+def _goes_on(counted: int, seconds: float, repeats: int, min_seconds: float, max_seconds: float) -> bool:
+    """Whether another inference is to be counted."""
+    return counted < 10 or (seconds < max_seconds and (counted < repeats or seconds < min_seconds))

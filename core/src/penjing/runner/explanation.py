@@ -69,8 +69,9 @@ def explain_recipe(
         steps = plan_steps(chosen, host, host.resolve)
         import_tensorflow()
         from penjing.runner.model_files import open_model
+        from penjing.runner.precision import in_float32
 
-        network = open_model(path)
+        network = in_float32(open_model(path))[0]
     else:
         domain = host.domain(model)
         chosen, _ = choose_recipe(host, domain, recipe, Budget({}))

@@ -21,6 +21,7 @@ from penjing.contract import (
 from penjing.errors import PluginError
 from penjing.host import Contribution, PluginHost
 from penjing.recipe import Recipe
+from penjing.runner.code_hash import code_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,9 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
 
     build_model = resolve(value.build_model)
     build_teacher = resolve(value.build_teacher) if value.build_teacher else None
+    trains_with = (value.load_data, value.augment, value.loss)
+    code = code_hash([value.build_teacher, *trains_with])
+    reference_code = code_hash([value.build_model, *trains_with])
     return Job(
         name=value.name,
         title=value.summary,
@@ -119,17 +123,17 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         metric_functions={metric.name: resolve(metric.function) for metric in value.metrics},
         build_model=lambda: build_model(request(recipe.model)),
         build_teacher=(lambda: build_teacher(request(recipe.teacher))) if build_teacher else None,
-        teacher_key=f"{source}/{value.build_teacher}/{_key(recipe.teacher)}/{_key(recipe.data)}",
+        teacher_key=f"{source}/{value.build_teacher}/{_key(recipe.teacher)}/{_key(recipe.data)}/{code}",
         baselines=tuple(partial(resolve(baseline), splits, seed) for baseline in value.baselines),
         augment=augment,
-        augment_key=f"{source}/{value.augment}/{_key(recipe.augment)}" if value.augment else "",
+        augment_key=f"{source}/{value.augment}/{_key(recipe.augment)}/{code}" if value.augment else "",
         loss=resolve(value.loss) if value.loss else None,
         decision_threshold=value.decision_threshold,
         plugin=f"{source.distribution} {source.version}",
         intended_use=value.intended_use,
         data_license=value.data_license,
         slices=tuple(dict.fromkeys((*value.slices, *splits.slices))),
-        extra_parts=(str(source), _key(recipe.data), _key(recipe.model), _key(recipe.augment)),
+        extra_parts=(str(source), _key(recipe.data), _key(recipe.model), _key(recipe.augment), reference_code),
     )
 
 

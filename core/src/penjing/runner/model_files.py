@@ -65,6 +65,25 @@ def usable_model(given: Any) -> Any:
     return model
 
 
+def check_saveable(model: Any) -> None:
+    """Refuse a Lambda of a nameless function: a run saves the model after every step and goes on with what it reads.
+
+    Raises:
+        ModelError: Names the layer.
+    """
+    import keras
+
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.Lambda) and getattr(layer.function, "__name__", "") == "<lambda>":
+            raise ModelError(
+                "a Lambda layer holds a Python lambda",
+                where=f"layer '{layer.name}'",
+                why="the model is saved and read again after every step, and code is not read from files",
+                hint="use operations of keras.ops or layers in its place, or give it a function with a name, under "
+                "@keras.saving.register_keras_serializable()",
+            )
+
+
 def _open_h5(path: Path) -> Any:
     """Keras 2 wrote settings that Keras 3 refuses, such as `groups: 1` of a DepthwiseConv2D; they are left out where
     they say nothing."""

@@ -12,6 +12,7 @@ from penjing.compression.settings.sensitivity import SensitivitySettings
 from penjing.contract import Splits
 from penjing.reporting import SilentReporter
 from penjing.runner.model_files import usable_model
+from penjing.runner.precision import in_float32
 
 if TYPE_CHECKING:
     from penjing.compression.sensitivity import Sensitivity
@@ -44,7 +45,7 @@ def analyse_sensitivity(
     from penjing.runner.arrays import guess_task, load_arrays
 
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
-    model = usable_model(model)
+    model = in_float32(usable_model(model))[0]
     from penjing.compression.losses import decision_threshold, output_kind
     from penjing.compression.sensitivity import hash_split, measure_sensitivity
     from penjing.compression.workbench import Workbench

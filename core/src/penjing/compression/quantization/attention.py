@@ -158,6 +158,8 @@ class QuantizedAttention(keras.layers.Layer):
         together = self._together(allowed or {}, causal, int(queries.shape[2]), int(keys.shape[2]))
         scores = self.scores([queries, keys], [query_grid, key_grid], allowed=together, training=training)
         weights, weight_grid = self.softmax(*scores, training=training)
+        if together is not None and self.quantization["range"]["bits"] == 16:
+            weights = tf.where(_or_whole_rows(together), weights, 0.0)
         if training:
             weights = self.dropout(weights, training=True)
         context, grid = self.context([weights, values], [weight_grid, value_grid], training=training)
@@ -201,3 +203,9 @@ class QuantizedAttention(keras.layers.Layer):
     ) -> Any:
         shape = (*inputs[0].shape[:-1], self.form["units"])
         return keras.KerasTensor(shape, dtype="float32"), keras.KerasTensor((2,), dtype="float32")
+
+
+def _or_whole_rows(allowed: Any) -> Any:
+    """The mask, and all of a row where it allows nothing, which SOFTMAX spreads evenly. With 16 bits its table ends at
+    exp(-10), one step of 1/32768: that much of a forbidden place would be left."""
+    return tf.logical_or(allowed, tf.logical_not(tf.reduce_any(allowed, -1, keepdims=True)))

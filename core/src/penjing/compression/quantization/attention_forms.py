@@ -1,4 +1,4 @@
-"""The form with simulated quantization of attention."""
+"""The forms with simulated quantization of what transformers are made of: attention and embeddings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import keras
 
 from penjing.compression.quantization.attention import QuantizedAttention, form_of
+from penjing.compression.quantization.embedding import QuantizedEmbedding
 from penjing.compression.quantization.graph_walk import Flow
+from penjing.compression.quantization.ranges import Range
 from penjing.compression.quantization.recurrent_forms import RecurrentForms
 from penjing.errors import ModelError
 
@@ -16,13 +18,31 @@ _MASKS = {"query_mask": "query", "value_mask": "value", "key_mask": "key", "atte
 
 
 class AttentionForms(RecurrentForms):
-    """A walk that knows attention too."""
+    """A walk that knows attention and embeddings too."""
 
     def reads_as_mask(self, node: Any, tensor: Any) -> bool:
         """Attention reads its masks so."""
         if not isinstance(node.operation, keras.layers.MultiHeadAttention):
             return False
         return all(value is not tensor or name in _MASKS for name, value in _arguments(node).items())
+
+    def on_embedding(self, node: Any) -> None:
+        """A table of bytes; 16-bit activations have their own grid behind it."""
+        layer = node.operation
+        new = self.work.made.get(id(layer))
+        numbers = self.flows[id(node.input_tensors[0])].tensor
+        if new is None:
+            config = {**layer.get_config(), "name": layer.name}
+            new = self.work.made[id(layer)] = QuantizedEmbedding.from_config(config)
+            result = Flow(*new(numbers))
+            new.embeddings.assign(layer.embeddings)
+            self.tell(layer, "8-bit rows, looked up")
+        else:
+            result = Flow(*new(numbers))
+        if self.simulation.activation_bits != 8:
+            wide = Range(**self.range_of("linear"), name=self.unused(f"{layer.name}_range"))
+            result = Flow(*wide(result.tensor, result.grid))
+        self.give(node, result)
 
     def on_attention(self, node: Any) -> None:
         """MultiHeadAttention of two or three tensors, with its masks."""

@@ -52,6 +52,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "recurrent": (layers.LSTM, layers.GRU, layers.SimpleRNN),
     "bidirectional": (layers.Bidirectional,),
     "attention": (layers.MultiHeadAttention,),
+    "embedding": (layers.Embedding,),
     "real": (layers.LayerNormalization, layers.PReLU, layers.UnitNormalization, layers.Masking),
 }
 

@@ -67,12 +67,18 @@ class QuantizedEinsumDense(QuantizedKernel, keras.layers.EinsumDense):
         sizes = [int(size) for size in self.kernel.shape[self.summed :]]
         return tf.reshape(tf.broadcast_to(bias, sizes), [-1]) * self.factor
 
+    def _rows(self, inputs: Any) -> list[Any]:
+        """Sizes of the axes that are not summed."""
+        shape, sizes = tf.shape(inputs), inputs.shape[: len(inputs.shape) - self.summed]
+        return [-1, *(shape[axis] if size is None else size for axis, size in enumerate(sizes[1:], start=1))]
+
     def _matrix(self, kernel: Any) -> Any:
         return tf.reshape(kernel, [int(np.prod(self.kernel.shape[: self.summed])), -1])
 
     def call(self, inputs: Any, grid: Any, training: bool | None = None) -> tuple[Any, Any]:
         outputs, own = super().call(inputs, grid, training)
-        return tf.reshape(outputs, [-1, *self.compute_output_shape(inputs.shape)[1:]]), own
+        sizes = [int(size) for size in self.kernel.shape[self.summed :]]
+        return tf.reshape(outputs, [*self._rows(inputs), *sizes]), own
 
     def compute_output_shape(self, inputs_shape: Any) -> Any:
         kept = len(inputs_shape) - self.summed
@@ -80,8 +86,7 @@ class QuantizedEinsumDense(QuantizedKernel, keras.layers.EinsumDense):
 
     def linear(self, inputs: Any, kernel: Any) -> Any:
         matrix = self._matrix(kernel)
-        rows = inputs.shape[1 : len(inputs.shape) - self.summed]
-        return keras.ops.matmul(tf.reshape(inputs, [-1, *rows, matrix.shape[0]]), matrix)
+        return keras.ops.matmul(tf.reshape(inputs, [*self._rows(inputs), matrix.shape[0]]), matrix)
 
     def rescale(self, accumulator: Any, factor: Any) -> Any:
         return QuantizedDense.rescale(self, accumulator, factor)  # type: ignore[arg-type]

@@ -40,12 +40,16 @@ def _recorded_mean(values: Any) -> Any:
     return tf.reduce_mean(values, -1, keepdims=True)
 
 
+# Divisions and roots are computed in float64 and rounded, which for one operation is the same as in float32: graphs are
+# rewritten to multiplications with a reciprocal, and to an rsqrt of their own, where they hold them in float32.
+
+
 def _ordered_mean(values: Any) -> Any:
-    return tf.cumsum(values, -1)[..., -1:] / float(values.shape[-1])
+    total = tf.cast(tf.cumsum(values, -1)[..., -1:], tf.float64)
+    return tf.cast(total / float(values.shape[-1]), tf.float32)
 
 
 def _inverse_root(values: Any) -> Any:
-    """1 / sqrt as the kernel computes it, each step rounded to float32. In float64, since graphs are rewritten to an
-    rsqrt of their own where they have the two in float32."""
+    """1 / sqrt as the kernel computes it, each step rounded to float32."""
     root = tf.cast(tf.sqrt(tf.cast(values, tf.float64)), tf.float32)
     return tf.cast(1.0 / tf.cast(root, tf.float64), tf.float32)
