@@ -309,16 +309,17 @@ def test_the_sample_is_seeded_synthetic_and_has_patients() -> None:
     assert not set(one.train.groups) & set(one.test.groups)
 
 
-def test_a_large_training_part_is_thinned_and_it_is_said(tmp_path: Path) -> None:
+def test_large_parts_are_thinned_but_the_test_part_and_it_is_said(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     made = {}
-    for key, count in (("train", 150), ("val", 10), ("test", 10)):
-        made[f"{key}_images"] = generator.integers(0, 256, (count, 28, 28)).astype(np.uint8)
-        made[f"{key}_labels"] = (np.arange(count) % 2)[:, None].astype(np.uint8)
+    for key in ("train", "val", "test"):
+        made[f"{key}_images"] = generator.integers(0, 256, (150, 28, 28)).astype(np.uint8)
+        made[f"{key}_labels"] = (np.arange(150) % 2)[:, None].astype(np.uint8)
     np.savez(tmp_path / "big.npz", **made)
-    splits = load(tmp_path / "big.npz", most_train=100)
-    assert len(splits.train) == 100
+    splits = load(tmp_path / "big.npz", most_train=100, most_validation=120)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (100, 120, 150)
     assert said(splits, "of 150 training images 100 were drawn")
+    assert said(splits, "of 150 validation images 120 were drawn")
 
 
 def test_the_device_prepares_images_as_training_did(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "test_share": 0.2,
     "drop_copies": False,
     "most_train": 40_000,
+    "most_validation": 5_000,
     "max_broken_share": 0.05,
     "prevalence": 0.1,
     "familiar_share": 0.99,
@@ -38,14 +39,15 @@ DEFAULTS: dict[str, Any] = {
 """Options of the `[data]` table. `size = 0` keeps images up to 48 pixels as they are and brings larger ones to 64;
 `task = "auto"` goes by the set's name, else by the labels; `prevalence` is that of the predictive values;
 `familiar_share` of the validation images are not to be flagged; `drop_copies` takes images out of training that also
-stand in another part of a given split; a larger training part than `most_train` is thinned; `patients` is the size of
-the built-in sample."""
+stand in another part of a given split; a larger training part than `most_train`, or validation part than
+`most_validation`, is thinned; `patients` is the size of the built-in sample."""
 RANGES = {
     "size": (0, 512),
     "channels": (0, 3),
     "validation_share": (0.02, 0.45),
     "test_share": (0.02, 0.45),
     "most_train": (100, 10_000_000),
+    "most_validation": (100, 10_000_000),
     "max_broken_share": (0, 1),
     "prevalence": (0.000001, 0.999999),
     "familiar_share": (0.5, 1),
@@ -96,12 +98,13 @@ def _splits(examples: Examples, parts: np.ndarray, options: Mapping[str, Any], s
             hint=f"at least {SMALLEST} pixels a side; size in [data] enlarges them",
         )
     notes = [*examples.notes, *check_parts(examples, parts)]
-    train_rows = np.flatnonzero(parts == "train")
-    if len(train_rows) > options["most_train"]:
-        drawn = np.random.default_rng([seed, len(train_rows)]).permutation(len(train_rows))[: options["most_train"]]
-        notes.append(f"of {len(train_rows):,} training images {options['most_train']:,} were drawn (most_train)")
-        parts = parts.copy()
-        parts[np.delete(train_rows, drawn)] = ""
+    parts = parts.copy()
+    for part, word in (("train", "training"), ("validation", "validation")):
+        own, most = np.flatnonzero(parts == part), options[f"most_{part}"]
+        if len(own) > most:
+            drawn = np.random.default_rng([seed, len(own)]).permutation(len(own))[:most]
+            notes.append(f"of {len(own):,} {word} images {most:,} were drawn (most_{part})")
+            parts[np.delete(own, drawn)] = ""
     rows = {part: np.flatnonzero(parts == part) for part in PARTS}
     raw = {name: examples.images[chosen] for name, chosen in rows.items()}
     inputs = Inputs.fitted(raw["train"], fit=options["fit"], normalise=options["normalise"])
