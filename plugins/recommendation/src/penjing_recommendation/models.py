@@ -88,7 +88,7 @@ def build_model(request: ModelRequest) -> keras.Model:
 
 
 def dropout_by_size(dimensions: int, interactions: float) -> float:
-    """Share of the query that is dropped in training, by how much the data says of each item: 0.8 r / (1 + r), r being
+    """Share of the query that is dropped in training, by how much the data says of each item: 0.4 r / (1 + r), r being
     the weights of an item's row per interaction with it.
 
     Args:
@@ -96,7 +96,7 @@ def dropout_by_size(dimensions: int, interactions: float) -> float:
         interactions: In training, of an item, in the mean.
     """
     weights = dimensions / max(interactions, 1e-9)
-    return round(0.8 * weights / (1 + weights), 3)
+    return round(0.4 * weights / (1 + weights), 3)
 
 
 def next_item_loss(targets: Any, outputs: Any) -> Any:
