@@ -13,9 +13,15 @@ from penjing.errors import RecipeError
 from penjing.export.litert import to_litert
 from penjing.measure.file_graph import FileGraph
 from penjing.runtime import LiteRTModel
-from penjing_recommendation.data import load_data
+from penjing_recommendation.data import examples_of_an_epoch, load_data
 from penjing_recommendation.layers import BestItems, QuotientRemainderTable, RecencyPooling
-from penjing_recommendation.models import TABLES, build_model, epoch_of_histories, next_item_loss
+from penjing_recommendation.models import (
+    TABLES,
+    build_model,
+    dropout_by_size,
+    epoch_of_histories,
+    next_item_loss,
+)
 from penjing_recommendation.ranking import as_lists
 
 
@@ -118,3 +124,28 @@ def test_an_epoch_of_few_histories_is_all_of_them_and_of_many_a_sample(splits: S
 def test_a_wrong_option_is_refused(splits: Splits, options: dict) -> None:
     with pytest.raises(RecipeError):
         built(splits, **options)
+
+
+@pytest.mark.parametrize(("interactions", "expected"), [(10.2, 0.3), (59.0, 0.14), (270.0, 0.04), (0.0, 0.4)])
+def test_dropout_follows_what_the_data_says_of_each_item(interactions: float, expected: float) -> None:
+    """As many as in ml-latest-small, MovieLens 100k and 1M; and nothing."""
+    assert dropout_by_size(32, interactions) == pytest.approx(expected, abs=0.01)
+
+
+def test_a_recipe_can_choose_the_dropout_or_leave_it_to_the_data(splits: Splits) -> None:
+    def of(model: keras.Model) -> list[float]:
+        return [layer.rate for layer in model.layers if layer.name == "query_dropout"]
+
+    counts = splits.extra["counts"]
+    assert of(built(splits)) == [dropout_by_size(8, counts.sum() / len(counts))]
+    assert of(built(splits, dropout=0.25)) == [0.25]
+    assert of(built(splits, dropout=0.0)) == []
+
+
+def test_an_epoch_of_a_large_catalogue_has_fewer_histories() -> None:
+    assert [examples_of_an_epoch(items) for items in (1_682, 3_706, 9_681, 59_047)] == [
+        400_000,
+        400_000,
+        154_942,
+        100_000,
+    ]

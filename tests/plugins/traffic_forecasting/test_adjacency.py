@@ -52,6 +52,16 @@ def test_distances_become_a_gaussian_kernel(tmp_path: Path) -> None:
     assert "1 rows are of sensors that are not in the table" in said
 
 
+@pytest.mark.parametrize("costs", [("500.1", "500.1", "500.1"), ("310", "392.2", "340"), ("1", "1", "1")])
+def test_a_list_of_neighbours_at_like_distances_keeps_them(tmp_path: Path, costs: tuple[str, ...]) -> None:
+    """As PEMS04 and PEMS08 list them: their spread is no measure of near and far."""
+    rows = ["from,to,cost", *(f"{a},{b},{cost}" for (a, b), cost in zip(("xy", "yz", "zx"), costs, strict=True))]
+    made, said = read_adjacency(write(tmp_path / "d.csv", rows), ["x", "y", "z"])
+    assert np.count_nonzero(made) == 6, "three neighbours and the sensors themselves"
+    assert made[0, 1] == pytest.approx(np.exp(-1), abs=0.15)
+    assert "3 distances became weights" in said and said.endswith("3 left")
+
+
 def test_distances_between_strangers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no row is of two sensors"):
         read_adjacency(write(tmp_path / "d.csv", ["from,to,cost", "1,2,3"]), ["x", "y"])

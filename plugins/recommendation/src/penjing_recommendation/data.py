@@ -24,21 +24,21 @@ DEFAULTS: dict[str, Any] = {
     "test_share": 0.1,
     "min_rating": 0.0,
     "history": 50,
-    "train_examples": 150_000,
+    "train_examples": 0,
     "validation_examples": 2_000,
     "test_examples": 10_000,
     "users": 1_000,
     "items": 800,
 }
 """Options of the `[data]` table. The shares are those of a global time cut; `history` is how many items the model sees,
-`train_examples` how many histories an epoch has at most, drawn anew for each; `users` and `items` are the size of the
-built-in sample."""
+`train_examples` how many histories an epoch has at most, drawn anew for each (0: see `examples_of_an_epoch`); `users`
+and `items` are the size of the built-in sample."""
 RANGES = {
     "validation_share": (0.01, 0.45),
     "test_share": (0.01, 0.45),
     "min_rating": (0, 1e9),
     "history": (1, 1_000),
-    "train_examples": (100, 100_000_000),
+    "train_examples": (0, 100_000_000),
     "validation_examples": (10, 10_000_000),
     "test_examples": (10, 10_000_000),
     "users": (50, 1_000_000),
@@ -105,7 +105,7 @@ def splits_of(
     number = numbers[interactions.item]
     length = options["history"]
     sequences = _Sequences(number, interactions, parts.training)
-    rows = sequences.drawn(options["train_examples"], seed)
+    rows = sequences.drawn(options["train_examples"] or examples_of_an_epoch(len(catalogue)), seed)
     x, y = sequences.examples(rows, length)
     train = Split(
         x=x,
@@ -133,6 +133,12 @@ def splits_of(
         },
         files={FILE: catalogue.to_csv()},
     )
+
+
+def examples_of_an_epoch(items: int) -> int:
+    """At most so many histories an epoch: those that score 1.5 thousand million items, 100,000 to 400,000. An epoch
+    then takes about as long whatever the catalogue, and large data is seen more than once."""
+    return int(np.clip(1_500_000_000 // items, 100_000, 400_000))
 
 
 def list_length(items: int, *parts: Split) -> int:

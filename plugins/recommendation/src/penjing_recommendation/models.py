@@ -16,20 +16,21 @@ from penjing_recommendation.layers import BestItems, ItemTable, QuotientRemainde
 
 DEFAULTS: dict[str, Any] = {
     "dimensions": 32,
-    "pools": 2,
+    "pools": 3,
     "table": "tied",
     "remainders": 0,
-    "dropout": 0.3,
-    "item_dropout": 0.1,
+    "dropout": -1.0,
+    "item_dropout": 0.2,
     "list": 0,
 }
 """Options of `[model]`. `table` is "tied" (one row an item, for input and output), "untied" (a table for each) or
-"quotient-remainder"; `remainders = 0` takes a quarter of the items; `list = 0` takes the data's."""
+"quotient-remainder"; `remainders = 0` takes a quarter of the items; `list = 0` takes the data's; `dropout = -1` (of the
+query) follows the size of the data: see `dropout_by_size`."""
 RANGES = {
     "dimensions": (2, 1_024),
     "pools": (1, 8),
     "remainders": (0, 10_000_000),
-    "dropout": (0, 0.9),
+    "dropout": (-1, 0.9),
     "item_dropout": (0, 0.9),
     "list": (0, 100_000),
 }
@@ -76,11 +77,26 @@ def build_model(request: ModelRequest) -> keras.Model:
         embedded = layers.Dropout(options["item_dropout"], noise_shape=(None, length, 1), name="item_dropout")(embedded)
     pooled = RecencyPooling(options["pools"], name="recency")([history, embedded])
     query = layers.Dense(width, name="query")(pooled)
-    if options["dropout"]:
-        query = layers.Dropout(options["dropout"], name="query_dropout")(query)
+    dropout = options["dropout"]
+    if dropout < 0:
+        dropout = dropout_by_size(width, int(np.sum(request.splits.extra["counts"])) / items)
+    if dropout:
+        query = layers.Dropout(dropout, name="query_dropout")(query)
     scores = scorer(query, score=True)
     count = min(options["list"] or int(request.splits.extra["list"]), items)
     return keras.Model(history, BestItems(count, name="best")(scores), name="next_item")
+
+
+def dropout_by_size(dimensions: int, interactions: float) -> float:
+    """Share of the query that is dropped in training, by how much the data says of each item: 0.4 r / (1 + r), r being
+    the weights of an item's row per interaction with it.
+
+    Args:
+        dimensions: Weights of a row.
+        interactions: In training, of an item, in the mean.
+    """
+    weights = dimensions / max(interactions, 1e-9)
+    return round(0.4 * weights / (1 + weights), 3)
 
 
 def next_item_loss(targets: Any, outputs: Any) -> Any:

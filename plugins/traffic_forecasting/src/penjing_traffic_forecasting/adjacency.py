@@ -93,6 +93,9 @@ def distances_to_adjacency(
     """Weights exp(-(distance / s)^2), s the standard deviation of the distances between known sensors, 0 below the
     threshold; a sensor is its own neighbour with weight 1.
 
+    A file of all pairs has distances from near to far; one of neighbours alone (PEMS04, PEMS08) may have distances that
+    hardly differ, of which that s leaves few or none. Where it leaves less than a quarter, s is their root mean square.
+
     Source: Shuman et al. 2013, "The emerging field of signal processing on graphs"; Li et al. 2018, DCRNN.
 
     Args:
@@ -127,16 +130,27 @@ def distances_to_adjacency(
             why=f"the table has {', '.join(sensors[:3])}, the file {', '.join(rows[1] if rows[1:] else [])}",
         )
     length = np.array(lengths)
-    spread = float(length.std())
+    spread = _spread(length, threshold)
     weight = np.exp(-np.square(length / spread)) if spread > 0 else np.ones(len(length))
     made = np.eye(len(sensors), dtype=np.float32)
     for (start, end), value in zip(pairs, weight, strict=True):
         if value >= threshold and start != end:
             made[start, end] = value
+    kept = int((weight >= threshold).sum())
     said = f"{file}: {len(pairs):,} distances became weights, exp(-(d / {spread:.4g})^2), 0 below {threshold:g}"
+    said += f": {kept:,} left"
     if unknown:
         said += f"; {unknown:,} rows are of sensors that are not in the table and were left out"
     return made, said
+
+
+def _spread(length: np.ndarray, threshold: float) -> float:
+    spread = float(length.std())
+    reach = spread * np.sqrt(-np.log(threshold))
+    others = length[length > 0]
+    if len(others) and np.mean(others <= reach) < 0.25:
+        return float(np.sqrt(np.mean(np.square(others))))
+    return spread
 
 
 def _name(cell: str) -> str:
