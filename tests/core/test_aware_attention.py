@@ -277,6 +277,9 @@ def test_a_mean_over_masked_steps_and_a_mask_from_outside_are_refused() -> None:
     mean = keras.Model(words, k.GlobalAveragePooling1D(name="mean")(embedded))
     with pytest.raises(ModelError, match="layer 'mean'"):
         quantized(mean, exclude=["embedding"])
+    x, mask = keras.Input((6, 8), name="x"), keras.Input((6, 8), dtype="bool", name="mask")
+    with pytest.raises(ModelError, match="layer 'shares'"):
+        quantized(keras.Model([x, mask], k.Softmax(name="shares")(x, mask=mask)))
     inner_input = keras.Input((6, 8))
     inner = keras.Model(inner_input, k.MultiHeadAttention(2, 4, name="it")(inner_input, inner_input), name="inner")
     with pytest.raises(ModelError, match="layer 'inner/it'"):

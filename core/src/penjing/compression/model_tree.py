@@ -169,6 +169,13 @@ def check_matrix_patterns(model: keras.Model, patterns: Sequence[str], setting: 
     _refuse_unfitting(patterns, names, key_matches, setting, "layers and weights")
 
 
+GONE = (
+    "the weight matrix is gone (inside a model with a class of its own, give the layers names: "
+    "Keras numbers them anew each time the model is read)"
+)
+"""What a broken promise says of a key that no weight matrix has."""
+
+
 def layer_of(key: str) -> str:
     """The layer's path in a key of `weight_matrices`: "lstm" of "lstm/recurrent_kernel"."""
     path, _, name = key.rpartition("/")

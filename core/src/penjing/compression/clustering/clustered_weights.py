@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from penjing.compression.clustering.shareable import as_channels, from_channels
-from penjing.compression.model_tree import keep_indices, weight_matrices
+from penjing.compression.model_tree import GONE, keep_indices, weight_matrices
 from penjing.compression.weights_in_file import MatrixPart, unfound
 from penjing.contract import KeptAxes, Violation
 
@@ -134,7 +134,7 @@ class ClusteredWeights:
         variables = weight_matrices(model)
         for key, book in self.codebooks.items():
             if key not in variables:
-                violations.append(Violation(layer=key, detail="the weight matrix is gone"))
+                violations.append(Violation(layer=key, detail=GONE))
                 continue
             values = np.asarray(variables[key])
             if values.shape != book.codes.shape:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.model_tree import keep_indices, weight_matrices
+from penjing.compression.model_tree import GONE, keep_indices, weight_matrices
 from penjing.compression.weights_in_file import MatrixPart, unfound
 from penjing.contract import KeptAxes, Violation
 
@@ -57,7 +57,7 @@ class SparsityMask:
         variables = weight_matrices(model)
         for path, mask in self.masks.items():
             if path not in variables:
-                violations.append(Violation(layer=path, detail="the weight matrix is gone"))
+                violations.append(Violation(layer=path, detail=GONE))
                 continue
             values = np.asarray(variables[path])
             if values.shape != mask.shape:

@@ -179,8 +179,23 @@ class LayerForms(Walk):
         self.tell(layer, "a factor and an offset per channel, in integers")
         self.give(end, result)
 
+    def refuse_mask(self, node: Any, why: str) -> None:
+        """Refuse a node that is given a mask beside its input.
+
+        Raises:
+            ModelError: It is.
+        """
+        if len(node.input_tensors) > 1:
+            raise ModelError(
+                f"{type(node.operation).__name__} with a mask has no form with simulated quantization",
+                where=f"layer '{self.prefix}{node.operation.name}'",
+                why=why,
+                hint=f'leave it in float32: exclude = ["{node.operation.name}"]',
+            )
+
     def on_activation(self, node: Any) -> None:
         """An activation that no operator took up."""
+        self.refuse_mask(node, "only attention knows what a place is that does not count")
         name, options = coverage.activation_and_options(node.operation)
         if name == "linear":
             return self.give(node, self.flows[id(node.input_tensors[0])])
@@ -254,13 +269,7 @@ class LayerForms(Walk):
 
     def on_mean(self, node: Any) -> None:
         """Global average pooling."""
-        if len(node.input_tensors) > 1:
-            raise ModelError(
-                f"{type(node.operation).__name__} with a mask has no form with simulated quantization",
-                where=f"layer '{self.prefix}{node.operation.name}'",
-                why="the number that it divides by differs from example to example",
-                hint=f'leave it in float32: exclude = ["{node.operation.name}"]',
-            )
+        self.refuse_mask(node, "the number that it divides by differs from example to example")
         flow = self.flow(node)
         axes = tuple(range(1, len(flow.tensor.shape) - 1))
         keepdims = bool(getattr(node.operation, "keepdims", False))
