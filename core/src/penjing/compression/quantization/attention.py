@@ -8,7 +8,7 @@ BATCH_MATMUL of two activations; between them stand a SELECT_V2 where there is a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -52,7 +52,7 @@ class QuantizedAttention(keras.layers.Layer):
         *,
         form: Mapping[str, Any],
         quantization: Mapping[str, Any],
-        fixed: Mapping[str, tuple[float, int]],
+        fixed: Mapping[str, Sequence[float]],
         **options: Any,
     ) -> None:
         super().__init__(**options)

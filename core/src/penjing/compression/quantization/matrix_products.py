@@ -62,7 +62,7 @@ class QuantizedScores(QuantizedMatmul):
 
     transposed = True
 
-    def call(self, inputs: Any, grid: Any, allowed: Any = None, training: bool | None = None) -> tuple[Any, Any]:
+    def call(self, inputs: Any, grid: Any, training: bool | None = None, allowed: Any = None) -> tuple[Any, Any]:
         """Scores on their grid, and the grid.
 
         Args:
@@ -99,5 +99,5 @@ class QuantizedScores(QuantizedMatmul):
         lowest = (arithmetic.limits(self.output_range.bits)[0] - grid[1]) * grid[0]
         return tf.where(allowed, scores, tf.cast(lowest, tf.float32))
 
-    def compute_output_spec(self, inputs: Any, grid: Any, allowed: Any = None, training: bool | None = None) -> Any:
+    def compute_output_spec(self, inputs: Any, grid: Any, training: bool | None = None, allowed: Any = None) -> Any:
         return super().compute_output_spec(inputs, grid, training)

@@ -59,7 +59,7 @@ def remove_dead(
             removal.model = rebuilt(removal.model, {path: index for path, (index, _) in idle.items()})
             removal.idle |= {path: why for path, (_, why) in idle.items()}
             bounds = _analysed(removal.model, ranges, observed_on)
-        branches = [] if promised else _leave_out_constant_branches(removal, bounds, ranges, observed_on)
+        branches = {} if promised else _leave_out_constant_branches(removal, bounds, ranges, observed_on)
         if branches:
             idle = {**idle, **branches}
             bounds = _analysed(removal.model, ranges, observed_on)
