@@ -89,7 +89,7 @@ class QuantizedEinsumDense(QuantizedKernel, keras.layers.EinsumDense):
         return keras.ops.matmul(tf.reshape(inputs, [*self._rows(inputs), matrix.shape[0]]), matrix)
 
     def rescale(self, accumulator: Any, factor: Any) -> Any:
-        return QuantizedDense.rescale(self, accumulator, factor)  # type: ignore[arg-type]
+        return QuantizedDense.rescale(self, accumulator, factor)
 
     def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
         return kernel.reshape(int(np.prod(kernel.shape[: self.summed])), -1).T
