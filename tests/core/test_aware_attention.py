@@ -220,7 +220,7 @@ def test_an_encoder_is_pruned_trained_in_4_bits_saved_trained_on_and_verified(
     toy_arrays: dict[str, np.ndarray], toy_data: Path, tmp_path: Path
 ) -> None:
     keras.utils.set_random_seed(0)
-    model = encoder()
+    model = encoder(blocks=1)
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(toy_arrays["x"][:400], toy_arrays["y"][:400], epochs=12, batch_size=32, verbose=0)
     model.save(tmp_path / "encoder.keras")
