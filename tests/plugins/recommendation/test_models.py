@@ -18,6 +18,7 @@ from penjing_recommendation.layers import BestItems, QuotientRemainderTable, Rec
 from penjing_recommendation.models import (
     TABLES,
     build_model,
+    dimensions_by_size,
     dropout_by_size,
     epoch_of_histories,
     next_item_loss,
@@ -120,7 +121,7 @@ def test_an_epoch_of_few_histories_is_all_of_them_and_of_many_a_sample(splits: S
     assert not np.array_equal(first[0], other[0])
 
 
-@pytest.mark.parametrize("options", [{"table": "hashed"}, {"dimensions": 0}, {"dimension": 8}])
+@pytest.mark.parametrize("options", [{"table": "hashed"}, {"dimensions": -1}, {"dimension": 8}])
 def test_a_wrong_option_is_refused(splits: Splits, options: dict) -> None:
     with pytest.raises(RecipeError):
         built(splits, **options)
@@ -130,6 +131,13 @@ def test_a_wrong_option_is_refused(splits: Splits, options: dict) -> None:
 def test_dropout_follows_what_the_data_says_of_each_item(interactions: float, expected: float) -> None:
     """As many as in ml-latest-small, MovieLens 100k and 1M; and nothing."""
     assert dropout_by_size(32, interactions) == pytest.approx(expected, abs=0.01)
+
+
+def test_dimensions_follow_what_the_data_says_of_each_item(splits: Splits) -> None:
+    assert [dimensions_by_size(each) for each in (0.5, 10.2, 24.9, 25.0, 59.0, 270.0)] == [32, 32, 32, 64, 64, 64]
+    counts = splits.extra["counts"]
+    expected = dimensions_by_size(counts.sum() / len(counts))
+    assert built(splits, dimensions=0).get_layer("items").output_dim == expected
 
 
 def test_a_recipe_can_choose_the_dropout_or_leave_it_to_the_data(splits: Splits) -> None:

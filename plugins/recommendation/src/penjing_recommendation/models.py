@@ -15,7 +15,7 @@ from penjing_recommendation import DOMAIN
 from penjing_recommendation.layers import BestItems, ItemTable, QuotientRemainderTable, RecencyPooling, small_start
 
 DEFAULTS: dict[str, Any] = {
-    "dimensions": 32,
+    "dimensions": 0,
     "pools": 3,
     "table": "tied",
     "remainders": 0,
@@ -24,10 +24,10 @@ DEFAULTS: dict[str, Any] = {
     "list": 0,
 }
 """Options of `[model]`. `table` is "tied" (one row an item, for input and output), "untied" (a table for each) or
-"quotient-remainder"; `remainders = 0` takes a quarter of the items; `list = 0` takes the data's; `dropout = -1` (of the
-query) follows the size of the data: see `dropout_by_size`."""
+"quotient-remainder"; `remainders = 0` takes a quarter of the items; `list = 0` takes the data's; `dimensions = 0` and
+`dropout = -1` (of the query) follow the size of the data: see `dimensions_by_size` and `dropout_by_size`."""
 RANGES = {
-    "dimensions": (2, 1_024),
+    "dimensions": (0, 1_024),
     "pools": (1, 8),
     "remainders": (0, 10_000_000),
     "dropout": (-1, 0.9),
@@ -60,7 +60,8 @@ def build_model(request: ModelRequest) -> keras.Model:
         )
     facts = request.splits.preprocessing
     items, length = int(facts["items"]), int(facts["history"])
-    layers, width = keras.layers, options["dimensions"]
+    each = int(np.sum(request.splits.extra["counts"])) / items
+    layers, width = keras.layers, options["dimensions"] or dimensions_by_size(each)
     if options["table"] == "quotient-remainder":
         remainders = options["remainders"] or max(1, items // 4)
         table: Any = QuotientRemainderTable(items, width, min(remainders, items + 1), name="items")
@@ -79,12 +80,21 @@ def build_model(request: ModelRequest) -> keras.Model:
     query = layers.Dense(width, name="query")(pooled)
     dropout = options["dropout"]
     if dropout < 0:
-        dropout = dropout_by_size(width, int(np.sum(request.splits.extra["counts"])) / items)
+        dropout = dropout_by_size(width, each)
     if dropout:
         query = layers.Dropout(dropout, name="query_dropout")(query)
     scores = scorer(query, score=True)
     count = min(options["list"] or int(request.splits.extra["list"]), items)
     return keras.Model(history, BestItems(count, name="best")(scores), name="next_item")
+
+
+def dimensions_by_size(interactions: float) -> int:
+    """Columns of the table: 32 where the data has fewer than 25 interactions an item in the mean, 64 where it has more.
+
+    On the films of MovieLens latest-small with at least 20 ratings (50 an item) 64 columns had a tenth more NDCG@10
+    than 32 on validation; with 10 an item a table of 32 has three weights to an interaction.
+    """
+    return 64 if interactions >= 25 else 32
 
 
 def dropout_by_size(dimensions: int, interactions: float) -> float:
