@@ -65,11 +65,11 @@ def evaluate_bundle(
             hint="the [data] table says how targets are read; --set data.task=... where the domain has it",
         )
     splits = in_order_of(splits, loaded.labels, task)
-    if domain.value.preprocess and splits.test.raw is not None:
+    if domain.value.preprocess:
         preprocess = host.resolve(domain.value.preprocess, domain.source)
 
         def prepared(part: Split) -> Split:
-            return replace(part, x=preprocess(part.raw, loaded.preprocessing))
+            return part if part.raw is None else replace(part, x=preprocess(part.raw, loaded.preprocessing))
 
         # The training part stays as it is: no figure of a finished bundle rests on it.
         splits = replace(splits, test=prepared(splits.test), validation=prepared(splits.validation))
