@@ -16,11 +16,11 @@ from penjing_recommendation.layers import BestItems, ItemTable, QuotientRemainde
 
 DEFAULTS: dict[str, Any] = {
     "dimensions": 0,
-    "pools": 2,
+    "pools": 3,
     "table": "tied",
     "remainders": 0,
     "dropout": -1.0,
-    "item_dropout": 0.1,
+    "item_dropout": 0.2,
     "list": 0,
 }
 """Options of `[model]`. `table` is "tied" (one row an item, for input and output), "untied" (a table for each) or
