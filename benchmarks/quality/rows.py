@@ -80,8 +80,10 @@ OUR_RECIPES = (
     "int8",
     "finetune-int8",
     "half-int8",
-    "half-distill-aware",
+    "third-distill-int8",
+    "compact-distill-int8",
     "aware",
+    "compact-aware",
     "half-aware-int4",
     "trim-aware-int4-distill",
 )
