@@ -12,8 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PROJECTS := core/pyproject.toml datasets/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-DEV := build hatchling hypothesis implicit import-linter jsonschema mypy pyarrow pydicom pytest pytest-timeout pytest-xdist ranx \
-  ruff tables
+DEV := build hatchling hypothesis implicit import-linter jsonschema mypy pyarrow pydicom pytest pytest-timeout pytest-xdist \
+  ranx ruff tables
 # What the plugins under examples/ need.
 DEV += mlflow-skinny onnx onnxruntime tf2onnx
 
