@@ -392,6 +392,18 @@ def test_pruned_weights_stay_zero_when_the_rest_is_clustered(toy_model: Path, to
     assert changes["quarter"].startswith("160 weights share")
 
 
+def test_clustering_twice_leaves_what_is_shared_as_it_is(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
+    once = CLUSTER.format(settings="clusters = 6")
+    penjing.compress(toy_model, recipe=Recipe.from_toml(once + once), data=toy_data, output=tmp_path / "run")
+    first, second = (
+        keras.models.load_model(tmp_path / "run/steps" / step / "model.keras", compile=False)
+        for step in ("01-cluster-weights", "02-cluster-weights")
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+    outcome = json.loads((tmp_path / "run/steps/02-cluster-weights/outcome.json").read_text())
+    assert outcome["summary"].startswith("nothing to cluster")
+
+
 def test_explain_names_numbers_and_reasons(toy_model: Path) -> None:
     model = keras.models.load_model(toy_model, compile=False)
     chosen = ClusterWeightsSettings(bits=5, layers={"stem": 200}, exclude=("depthwise",))

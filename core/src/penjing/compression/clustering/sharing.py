@@ -101,7 +101,7 @@ def _choose(
             left_alone[path] = f"{type(layer).__name__} has no weights to share"
     if settings.start == "optimal":
         _check_memory(found, clusters)
-    if not clusters:
+    if not clusters and not any(path in held for path in found):
         raise ModelError(
             "the model has no weights to cluster",
             why="; ".join(f"{path}: {reason}" for path, reason in left_alone.items()) or "it has no weights",
@@ -141,10 +141,14 @@ def explain(model: keras.Model, settings: ClusterWeightsSettings) -> list[LayerC
 
 
 def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome:
-    """Cluster the weights, then train the shared values."""
+    """Cluster the weights, then train the shared values; nothing where all of them share values already."""
     model = context.model
     found = shareable_weights(model)
     choice = _choose(model, found, settings, _held_codebooks(context))
+    left_alone = [LayerChange(layer=path, change=f"left alone: {why}") for path, why in choice.left_alone.items()]
+    if not choice.clusters:
+        summary = "nothing to cluster: the weights share their values by an earlier step; the model is unchanged"
+        return StepOutcome(model=model, summary=summary, layers=tuple(left_alone))
     masks = _held_masks(context)
     before = FileGraph.from_bytes(to_litert(model, ExportSettings()))
     books, error, square = {}, 0.0, 0.0
@@ -177,13 +181,12 @@ def apply(context: StepContext, settings: ClusterWeightsSettings) -> StepOutcome
     zeros_kept = sum(int((book.codes == ZERO).sum()) for book in books.values())
     values_left = sum(len(np.unique(book.codes)) for book in books.values())
     layers = [LayerChange(layer=path, change=_shared(book)) for path, book in books.items()]
-    layers += [LayerChange(layer=path, change=f"left alone: {why}") for path, why in choice.left_alone.items()]
     return StepOutcome(
         model=model,
         summary=f"{size:,} weights of {len(books)} matrices share {values_left:,} values; float32 file "
         f"{len(before.content):,} -> {len(after.content):,} bytes, zipped {before.zip_bytes:,} -> {after.zip_bytes:,}",
         invariants=(promise,),
-        layers=tuple(layers),
+        layers=(*layers, *left_alone),
         figures={
             "shared_weights": size,
             "distinct_values": values_left,
