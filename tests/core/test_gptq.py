@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 import penjing
 from penjing.compression.quantization.gptq import round_by_gptq, round_with_feedback, second_moments
@@ -17,19 +16,9 @@ from penjing.export.litert import to_litert
 from penjing.measure.file_graph import FileGraph
 from penjing.recipe import Recipe
 from penjing.runtime import LiteRTModel
+from tied_table import Tied
 
 ROWS, COLUMNS, LENGTH = 200, 16, 6
-
-
-class Tied(keras.layers.Embedding):
-    """Looks up, and multiplies with the whole table."""
-
-    def call(self, inputs, score: bool = False):
-        return ops.matmul(inputs, ops.transpose(self.embeddings)) if score else super().call(inputs)
-
-    def compute_output_spec(self, inputs, score: bool = False):
-        shape = (inputs.shape[0], self.input_dim) if score else (*inputs.shape, self.output_dim)
-        return keras.KerasTensor(shape, dtype="float32")
 
 
 def tied() -> keras.Model:

@@ -16,20 +16,10 @@ from penjing.measure.file_graph import FileGraph
 from penjing.measure.tflm import run_tflm
 from penjing.runtime import LiteRTModel
 from penjing.verify.conformance import check_conformance
+from tied_table import Tied
 
 ROWS, COLUMNS, LENGTH = 300, 24, 5
 KERNELS = ("reference", "xnnpack")
-
-
-class Tied(keras.layers.Embedding):
-    """Looks up, and multiplies with the whole table."""
-
-    def call(self, inputs, score: bool = False):
-        return ops.matmul(inputs, ops.transpose(self.embeddings)) if score else super().call(inputs)
-
-    def compute_output_spec(self, inputs, score: bool = False):
-        shape = (inputs.shape[0], self.input_dim) if score else (*inputs.shape, self.output_dim)
-        return keras.KerasTensor(shape, dtype="float32")
 
 
 def table_of_unlike_rows() -> np.ndarray:

@@ -19,12 +19,12 @@ from penjing.runner.job import Job, domain_job
 FILES = {
     "__init__.py": "",
     "plugin.py": "VERSION = 1\n",
-    "data.py": "def load_data(request):\n    raise NotImplementedError\n",
+    "data.py": "def load_data(request):\n    return request.path\n",
     "augment.py": "from .noise import LOUDNESS\n\ndef augment(train, splits, **rest):\n    return train.x, train.y\n",
     "noise.py": "LOUDNESS = 0.1\n",
     "models.py": (
         "def build_model(request):\n    from leaks import layers\n    return layers\n\n\n"
-        "def build_teacher(request):\n    raise NotImplementedError\n"
+        "def build_teacher(request):\n    from leaks import layers\n    return layers\n"
     ),
     "layers.py": "WIDTH = 8\n",
     "metrics.py": "def accuracy(targets, outputs):\n    return 1.0\n",
