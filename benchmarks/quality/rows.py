@@ -80,10 +80,8 @@ OUR_RECIPES = (
     "int8",
     "finetune-int8",
     "half-int8",
-    "third-distill-int8",
-    "compact-distill-int8",
+    "half-distill-aware",
     "aware",
-    "compact-aware",
     "half-aware-int4",
     "trim-aware-int4-distill",
 )

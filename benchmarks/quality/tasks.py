@@ -25,13 +25,13 @@ TASKS = {
             name="ds-cnn",
             title="MLPerf Tiny's DS-CNN, 12 classes of Speech Commands, 49x10 MFCC",
             epochs=8,
-            compression_epochs=4,
+            compression_epochs=8,
         ),
         Task(
             name="resnet8",
             title="MLPerf Tiny's ResNet-8, CIFAR-10",
             epochs=8,
-            compression_epochs=4,
+            compression_epochs=8,
         ),
     )
 }

@@ -125,7 +125,7 @@ def results(tmp_path: Path) -> Path:
     found = [
         _result("converter-int8", 0, good), _result("converter-int8", 1, other),
         _result("penjing-half-int8", 0, good, flash_bytes=400), _result("penjing-half-int8", 1, other, flash_bytes=600),
-        _result("penjing-third-distill-int8", 0, bad, flash_bytes=100),
+        _result("penjing-half-distill-aware", 0, bad, flash_bytes=100),
         {"row": "penjing-aware", "seed": 0, "skipped": "penjing has no technique 'quantize-aware-training'"},
     ]  # fmt: skip
     for result in found:
@@ -149,7 +149,7 @@ def test_the_table_has_means_over_the_seeds_and_paired_differences(results: Path
     # The same clips are right in both rows: a paired difference knows that nothing differs.
     assert cells[2] == "+0.0 (+0.0 to +0.0)"
     assert cells[3] == "500"
-    low, high = map(float, re.findall(r"\((.*) to (.*)\)", _cells(text, "penjing-third-distill-int8")[2])[0])
+    low, high = map(float, re.findall(r"\((.*) to (.*)\)", _cells(text, "penjing-half-distill-aware")[2])[0])
     assert low < high < 0
 
 
