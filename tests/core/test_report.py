@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -31,6 +32,12 @@ def interval(estimate: float, spread: float = 0.02) -> dict:
         "method": "bootstrap of 40 groups, percentile, 2,000 resamples, 95%",
         "n": 200,
     }
+
+
+def _terminal(metrics: dict) -> str:
+    file = io.StringIO()
+    print_summary(Console(file=file, width=1000), metrics, report=None, bundle=None)
+    return file.getvalue()
 
 
 @pytest.fixture
@@ -133,6 +140,44 @@ def test_the_fixture_is_a_valid_document(report: ReportInput) -> None:
         jsonschema.validate({**report.metrics, "surprise": 1}, load_metrics_schema())
 
 
+@pytest.mark.parametrize(
+    ("median", "instructions", "said", "unsaid"),
+    [
+        (120.5, ["AVX2"], "1 thread, on any", "times"),
+        (241.0, ["AVX2"], "2.0 times the float32 reference's: this processor multiplies no bytes (no VNNI)", "\0"),
+        (241.0, ["AVX2", "AVX-512", "AVX512-VNNI"], "2.0 times the float32 reference's", "VNNI"),
+        (241.0, None, "2.0 times the float32 reference's", "VNNI"),
+    ],
+)
+def test_a_file_slower_than_float32_says_so_and_why(
+    report: ReportInput, median: float, instructions: list[str] | None, said: str, unsaid: str
+) -> None:
+    latency = report.metrics["compressed"]["latency_us"]
+    machine = {**report.metrics["machine"], **({} if instructions is None else {"instructions": instructions})}
+    metrics = {
+        **report.metrics,
+        "compressed": {**report.metrics["compressed"], "latency_us": {**latency, "p50": median}},
+        "machine": machine,
+    }
+    jsonschema.validate(metrics, load_metrics_schema())
+    page = html.unescape(render_report(replace(report, metrics=metrics)))
+    text = _terminal(metrics)
+    line = next(line for line in text.splitlines() if line.startswith("latency: "))
+    assert said in line and unsaid not in line
+    assert line.removeprefix("latency: ") in page
+
+
+def test_a_latency_of_another_kind_is_not_explained_by_bytes(report: ReportInput) -> None:
+    latency = report.metrics["compressed"]["latency_us"]
+    metrics = {
+        **report.metrics,
+        "compressed": {**report.metrics["compressed"], "latency_us": {**latency, "p50": 241.0}},
+        "machine": {**report.metrics["machine"], "instructions": ["AVX2"]},
+        "recipe": {**report.metrics["recipe"], "steps": ["prune-channels"]},
+    }
+    assert "VNNI" not in _terminal(metrics)
+
+
 def test_nothing_comes_from_anywhere_else(report: ReportInput) -> None:
     page = render_report(report)
     parser = References()
@@ -193,9 +238,7 @@ def test_the_best_baseline_stands_in_the_table_and_all_of_them_below(report: Rep
     table, _, rest = page.partition("<h3>All baselines</h3>")
     assert "0.6000" in table and "0.5000" not in table
     assert "nearest neighbour" in rest and "majority" in rest and "0.5000" in rest
-    console = Console(file=io.StringIO(), width=140)
-    print_summary(console, report.metrics, report=None, bundle=None)
-    assert "another baseline: majority, accuracy 0.5000" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "another baseline: majority, accuracy 0.5000" in _terminal(report.metrics)
 
 
 def test_without_a_baseline_the_table_has_no_column_for_it(report: ReportInput) -> None:
@@ -213,9 +256,7 @@ def test_a_metric_where_less_is_better_turns_the_verdict_round(report: ReportInp
 def test_brackets_in_a_name_are_printed_and_not_taken_for_markup(report: ReportInput) -> None:
     metrics = json.loads(json.dumps(report.metrics))
     metrics["data"]["source"] = "clips [raw] [/]"
-    console = Console(file=io.StringIO(), width=100)
-    print_summary(console, metrics, report=None, bundle=None)
-    assert "clips [raw] [/]" in console.file.getvalue()
+    assert "clips [raw] [/]" in _terminal(metrics)
 
 
 # Headless Chromium makes no window narrower than 500 px, so a phone's width is a frame's.

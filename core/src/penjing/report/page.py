@@ -95,6 +95,7 @@ def render_report(report: ReportInput) -> str:
         within=within,
         verdict=verdict,
         cost=wording.cost(metrics),
+        latency_line=wording.latency_line(metrics),
         warning=wording.against_baseline(metrics),
         difference=difference,
         steps_drawing=drawings.size_and_metric(

@@ -60,7 +60,7 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
         for other in metrics["baselines"][1:]:
             value = wording.with_interval(other["intervals"].get(name), other["metrics"].get(name))
             say(f"another baseline: {escape(other['name'])}, {escape(f'{name} {value}')}")
-    say(f"latency: {compressed['latency_us']['runtime']}, {compressed['latency_us']['threads']} thread")
+    say(f"latency: {escape(wording.latency_line(metrics))}")
     say(f"difference: {escape(wording.cost(metrics))}")
     say(f"runtimes: {escape(wording.conformance_line(metrics['conformance']))}")
     for line in metrics["budget"]:

@@ -85,6 +85,29 @@ def cost(metrics: Mapping[str, Any]) -> str:
     )
 
 
+SLOWER = 1.1
+"""Latencies that differ by less are called alike."""
+DOT_PRODUCTS = ("AVX-VNNI", "AVX512-VNNI", "AMX-INT8", "DOTPROD", "I8MM")
+"""Instructions that multiply bytes and add the products into 32 bits."""
+
+
+def latency_line(metrics: Mapping[str, Any]) -> str:
+    """How latency was measured; where the file is slower than the float32 reference, that it is, and why."""
+    before, after = (metrics[which]["latency_us"] for which in ("reference", "compressed"))
+    line = f"{after['runtime']}, {after['threads']} thread, on {metrics['machine']['processor']}"
+    if after["p50"] <= SLOWER * before["p50"]:
+        return line
+    line += f"; {after['p50'] / before['p50']:.1f} times the float32 reference's"
+    instructions = metrics["machine"].get("instructions")
+    rounded = any(step.startswith("quantize") for step in metrics["recipe"]["steps"])
+    if rounded and instructions is not None and not set(DOT_PRODUCTS).intersection(instructions):
+        line += (
+            ": this processor multiplies no bytes (no VNNI), so 8-bit kernels widen them first. Where it counts is "
+            "another machine: measure it there"
+        )
+    return line
+
+
 def best_baseline(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The entry of the best baseline; None where there is none."""
     return metrics["baselines"][0] if metrics["baselines"] else None

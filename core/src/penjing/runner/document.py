@@ -104,17 +104,36 @@ def versions(plugin: str = "") -> dict[str, str]:
     return found
 
 
+_INSTRUCTIONS = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx_vnni": "AVX-VNNI",
+    "avx512_vnni": "AVX512-VNNI",
+    "amx_int8": "AMX-INT8",
+    "asimddp": "DOTPROD",
+    "i8mm": "I8MM",
+}
+"""Names in Linux' list of what a processor can do, and those of its makers: of these int8's speed depends."""
+
+
 def machine() -> dict[str, Any]:
     """What the latency was measured on."""
     processor = platform.processor() or platform.machine()
+    found: dict[str, Any] = {}
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-        processor = names[0] if names else processor
+            # One core after another; the first says it for all.
+            entries = dict(reversed([line.strip().partition(":")[::2] for line in file]))
     except OSError:
         pass
+    else:
+        about = {key.strip(): value.split() for key, value in entries.items()}
+        processor = " ".join(about.get("model name", ())) or processor
+        abilities = {*about.get("flags", ()), *about.get("Features", ())}  # x86, ARM
+        found["instructions"] = [name for key, name in _INSTRUCTIONS.items() if key in abilities]
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor,
         "cores": os.cpu_count() or 1,
+        **found,
     }
