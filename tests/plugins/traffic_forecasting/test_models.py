@@ -156,19 +156,3 @@ def test_the_best_constant_forecast_is_mean_and_quantiles() -> None:
     best = [grid[np.argmin([total(place, value) for value in grid])] for place in range(4)]
     expected = [targets.mean(), *np.quantile(targets, [0.1, 0.5, 0.9])]
     np.testing.assert_allclose(best, expected, atol=0.6)
-
-
-def test_leaders_are_read_from_the_training_part_alone() -> None:
-    series = made_series(1_200, 6)
-    options = {"neighbours": 0, "leaders": 2}
-    splits = made_splits(series, train_windows=400)
-    changed = series.values.copy()
-    changed[splits.extra["traffic"].train_steps :] = np.random.default_rng(9).uniform(1, 90, (360, 6))
-    other = made_splits(made_series(values=changed), train_windows=400)
-    found, again = (
-        build_model(ModelRequest(splits=part, options=options)).get_layer("leaders_mean").neighbours
-        for part in (splits, other)
-    )
-    np.testing.assert_array_equal(found, again)
-    names = [layer.name for layer in build_model(ModelRequest(splits=splits, options={"leaders": 0})).layers]
-    assert "leaders_mean" not in names

@@ -65,8 +65,6 @@ class Training:
     sums: ProfileSums
     ends: np.ndarray
     """The last step of every window of the training part, int64 of shape (n,)."""
-    train_steps: int
-    """The training part is the first so many steps."""
 
     def training_inputs(self, values: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Inputs of training windows; each with means that know nothing of its own day.
@@ -133,7 +131,7 @@ def splits_of_series(series: SensorSeries, options: Mapping[str, Any]) -> Splits
             notes.append(f"{dropped:,} windows of the {name} part have no known target and were left out")
         if not len(ends[name]):
             raise DataError(f"no window of the {name} part has a known target", where=series.source)
-    training = Training(series=series, inputs=inputs, sums=sums, ends=ends["train"], train_steps=train_stop)
+    training = Training(series=series, inputs=inputs, sums=sums, ends=ends["train"])
     chosen = {
         "train": thinned(ends["train"], options["train_windows"]),
         "validation": thinned(ends["validation"], options["validation_windows"]),

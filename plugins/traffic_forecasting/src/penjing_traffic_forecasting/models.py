@@ -20,7 +20,6 @@ from penjing_traffic_forecasting.data import Training
 from penjing_traffic_forecasting.forecasts import OUTPUTS
 from penjing_traffic_forecasting.inputs import HARMONICS, Inputs
 from penjing_traffic_forecasting.layers import NeighbourMean
-from penjing_traffic_forecasting.leaders import leaders
 
 MODEL_DEFAULTS: dict[str, Any] = {
     "units": 64,
@@ -28,7 +27,6 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "dropout": 0.1,
     "embedding": 8,
     "neighbours": 8,
-    "leaders": 0,
 }
 TEACHER_DEFAULTS: dict[str, Any] = {
     "units": 160,
@@ -36,7 +34,6 @@ TEACHER_DEFAULTS: dict[str, Any] = {
     "dropout": 0.2,
     "embedding": 16,
     "neighbours": 24,
-    "leaders": 0,
 }
 RANGES = {
     "units": (1, 4_096),
@@ -44,7 +41,6 @@ RANGES = {
     "dropout": (0, 0.9),
     "embedding": (0, 512),
     "neighbours": (0, 512),
-    "leaders": (0, 512),
 }
 
 
@@ -53,8 +49,7 @@ def build_model(request: ModelRequest) -> keras.Model:
     value and what is learned to add to it.
 
     Options of `[model]`: units, layers, dropout, embedding (numbers that are learned for each sensor; 0 for none),
-    neighbours (how many of each sensor, where an adjacency is known; 0 for none), leaders (how many sensors that move
-    before it, by the training part; 0 for none).
+    neighbours (how many of each sensor, where an adjacency is known; 0 for none).
 
     Returns:
         Inputs (sensors, channels), outputs (sensors, 4, steps): mean and 10, 50 and 90 % quantile, in the data's unit.
@@ -80,13 +75,6 @@ def _network(request: ModelRequest, options: dict[str, Any], name: str) -> keras
         # The older half of a neighbour's values says nothing new, and the hour is the same for all.
         recent = entry[:, :, inputs.history // 2 : inputs.channels - 2 * HARMONICS]
         known.append(NeighbourMean(near, name="neighbour_mean")(recent))
-    before = None
-    if options["leaders"]:
-        known_values = training.series.values[: training.train_steps]
-        before = leaders(known_values, training.series.step_seconds, options["leaders"])
-    if before is not None:
-        recent = entry[:, :, inputs.history // 2 : inputs.history]
-        known.append(NeighbourMean(before, name="leaders_mean")(recent))
     if options["embedding"]:
         # Its bias is what is learned of each sensor; the rest is a projection that the next layer could do as well.
         known.append(
