@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,37 @@ def test_a_learned_step_has_the_gradient_of_lsq() -> None:
     # round(v) - v inside: 1 - 0.52 and -2 + 1.8; the ends of the range outside; times step / sqrt(4 values x 3).
     expected = 0.48 * 1 - 0.2 * 10 + 3.0 * 100 - 4.0 * 1000
     assert of_step.numpy()[0] == pytest.approx(expected * 0.5 / np.sqrt(12), rel=1e-5)
+
+
+@pytest.mark.parametrize(("bits", "zero_point"), [(8, -128), (8, 5), (8, 127), (16, 0)])
+def test_one_step_for_all_values_is_learned_as_by_the_formulas(bits: int, zero_point: int) -> None:
+    import tensorflow as tf
+
+    from penjing.compression.quantization.arithmetic import limits
+    from penjing.compression.quantization.fake_quant import learned_grid, learned_step
+
+    generator = np.random.default_rng([bits, zero_point + 128])
+    low, high = (np.float32(limit - zero_point) for limit in limits(bits))
+    step = np.float32(0.013)
+    # Within, and to both sides of, what the grid holds.
+    values = tf.constant(generator.uniform(1.5 * low - 9, 1.5 * high + 9, (64, 7, 5)) * step, tf.float32)
+    upstream = tf.constant(generator.normal(size=values.shape), tf.float32)
+    log_step = tf.constant(np.log(step), tf.float32)
+
+    def both(rounded: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch([values, log_step])
+            outputs = rounded(log_step)
+            total = tf.reduce_sum(outputs * upstream)
+        return outputs, *tape.gradient(total, [values, log_step])
+
+    plain = both(lambda log: learned_step(values, tf.reshape(log, [1, 1, 1]), low, high, [0, 1, 2]))
+    fused = both(lambda log: learned_grid(values, log, low, high, bits))
+    apart = np.abs(plain[0] - fused[0]) / step
+    # float32 knows a value in steps to 2^(bits - 24) of one: so near a half it may be rounded to either side.
+    assert np.mean(apart > 2.0 ** (bits - 23)) < 2.0 ** (bits - 23) and apart.max() < 1.01
+    np.testing.assert_array_equal(plain[1], fused[1])
+    assert float(fused[2]) == pytest.approx(float(plain[2]), rel=1e-3)
 
 
 def test_batch_statistics_of_a_folded_norm_are_those_of_batch_normalization() -> None:

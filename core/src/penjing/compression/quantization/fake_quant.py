@@ -73,6 +73,37 @@ def learned_step(values: Any, log_step: Any, low: Any, high: Any, axes: Sequence
     return rounded(values, log_step)
 
 
+def learned_grid(values: Any, log_step: Any, low: Any, high: Any, bits: int) -> Any:
+    """As `learned_step`, of one step for all values, by TensorFlow's own operator.
+
+    Activations are large and this is done to each of them: the operator reads them once where the plain formulas do so
+    four times, and as often backwards.
+
+    Args:
+        log_step: Natural logarithm of the step, shape ().
+        low: The smallest integer of the grid, zero point taken off.
+        high: The largest; high - low is 2^bits - 1.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
+    def rounded(values: Any, log_step: Any) -> Any:
+        step = tf.exp(log_step)
+        ends = low * step, high * step
+        outputs = tf.quantization.fake_quant_with_min_max_vars(values, *ends, num_bits=bits)
+
+        def gradient(upstream: Any) -> Any:
+            passed, below, above = tf.raw_ops.FakeQuantWithMinMaxVarsGradient(
+                gradients=upstream, inputs=values, min=ends[0], max=ends[1], num_bits=bits
+            )
+            share = tf.math.rsqrt(tf.cast(tf.size(values), tf.float32) * tf.cast(high, tf.float32))
+            inside = tf.reduce_sum(passed * (outputs - values))
+            return passed, (inside + below * ends[0] + above * ends[1]) * share
+
+        return outputs, gradient
+
+    return rounded(values, log_step)
+
+
 def best_steps(weights: Any, axes: Sequence[int], bits: int) -> Any:
     """Steps with the least squared error, among 40 shares of `largest_steps`; where learned steps start."""
     full = largest_steps(weights, axes, bits)

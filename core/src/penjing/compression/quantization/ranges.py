@@ -181,10 +181,7 @@ class Range(keras.layers.Layer):
         grid = self.grid()
         low, high = arithmetic.limits(self.bits)
         if self.kind == "learned" and self.fixed is None:
-            axes = list(range(len(values.shape)))
-            return fake_quant.learned_step(
-                values, tf.reshape(self.log_step.value, [1] * len(axes)), low - grid[1], high - grid[1], axes
-            )
+            return fake_quant.learned_grid(values, self.log_step.value, low - grid[1], high - grid[1], self.bits)
         return tf.quantization.fake_quant_with_min_max_vars(
             values, (low - grid[1]) * grid[0], (high - grid[1]) * grid[0], num_bits=self.bits
         )
