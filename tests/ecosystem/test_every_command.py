@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -87,6 +88,29 @@ def test_the_exit_codes_are_as_help_says(run_penjing, tmp_path: Path) -> None:
     assert run_penjing("doctor", env={"PENJING_CACHE": "/dev/null/cache"}).returncode == 1
     assert run_penjing("inspect", "none.tflite").returncode == 2
     assert run_penjing("--nothing").returncode == 2
+
+
+def test_a_reader_who_has_gone_is_no_failed_check(run_penjing) -> None:
+    assert "141 nobody reads the output any more" in " ".join(run_penjing("--help").stdout.split())
+    for arguments in (["domains"], ["domains", "--json"], ["plugins", "freeze"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [sys.executable, "-m", "penjing.commands", *arguments],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writing)
+        assert done.returncode == 141 and done.stderr == "", arguments
+
+
+def test_the_commands_of_a_domain_show_examples_of_that_domain(run_penjing) -> None:
+    for verb in ("run", "data", "train", "compress", "evaluate", "predict", "report"):
+        shown = run_penjing("fraud-detection", verb, "--help").stdout
+        assert f"Example: penjing fraud-detection {verb}" in " ".join(shown.split())
+        assert "keyword-spotting" not in shown and "DOMAIN" not in shown.split("Example:")[1]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

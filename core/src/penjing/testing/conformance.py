@@ -129,6 +129,13 @@ def subjects_of(name: str, overrides: tuple[str, ...] = (), recipe: str | None =
     return [subject for plugin in plugins for subject in _subjects(plugin, overrides, recipe)]
 
 
+def deprecations_of(name: str) -> list[str]:
+    """What the plugins of that name use of the contract that goes with its next version, a sentence each."""
+    sources = [plugin.entry.source for plugin in PluginUnderTest.all_named(name)]
+    statuses = PluginHost.discover(log_problems=False).plugins
+    return [sentence for status in statuses if status.source in sources for sentence in status.deprecations]
+
+
 def _subjects(plugin: PluginUnderTest, overrides: tuple[str, ...] = (), recipe: str | None = None) -> list[Subject]:
     host = PluginHost.discover(log_problems=False)
     (status,) = [status for status in host.plugins if status.source == plugin.entry.source]
