@@ -108,9 +108,13 @@ class PenjingGroup(click.Group):
             logging.disable()  # a broken plugin's warning would stand in the middle of what is being typed
         try:
             with stdout_for_documents() if as_json else contextlib.nullcontext():
-                if _NO_DOCUMENT.isdisjoint(arguments) and "doctor" not in arguments[:2]:
-                    # Help is there whatever the configuration says, and the doctor says what is wrong with it.
-                    kwargs["obj"] = configure()
+                # Help is there whatever the configuration says, and the doctor says what is wrong with it.
+                told_later = (
+                    contextlib.suppress(PenjingError) if "doctor" in arguments[:2] else contextlib.nullcontext()
+                )
+                if _NO_DOCUMENT.isdisjoint(arguments):
+                    with told_later:
+                        kwargs["obj"] = configure()
                 result = super().main(arguments, *rest, **kwargs)
             sys.exit(result if isinstance(result, int) else 0)
         except PenjingError as error:
