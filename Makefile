@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PROJECTS := core/pyproject.toml datasets/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DEV := build hatchling hypothesis implicit import-linter jsonschema mypy pyarrow pydicom pytest pytest-timeout pytest-xdist \
-  ranx ruff tables
+  ranx ruff tables uv
 # What the plugins under examples/ need.
 DEV += mlflow-skinny onnx onnxruntime tf2onnx
 

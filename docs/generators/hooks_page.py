@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from source_docs import code
+
 from penjing import contract, hookspecs
 
 INTRODUCTION = """# Hooks
@@ -64,12 +66,11 @@ def _first_result(function: Callable[..., Any]) -> str:
 
 def _kind(annotation: str) -> str:
     """A type, with links to the classes of the contract."""
-    text = f"`{annotation}`"
     if annotation == "None":
         return "nothing"
     names = [name for name in re.findall(r"[A-Z]\w+", annotation) if _is_of_contract(name)]
     links = [f"[{name}](contract.md#{name.lower()})" for name in names]
-    return text.replace("|", "\\|") + (f" ({', '.join(links)})" if links else "")
+    return code(annotation) + (f" ({', '.join(links)})" if links else "")
 
 
 def _is_of_contract(name: str) -> bool:

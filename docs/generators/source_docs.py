@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import html
 import inspect
 import itertools
 from collections.abc import Iterator
@@ -53,8 +54,14 @@ def cell(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Code in a table's cell; nothing where there is none."""
-    return f"`{cell(text)}`" if text else ""
+    """Code in a table's cell; nothing where there is none.
+
+    The site shows a backslash that stands before a bar within backticks, and elsewhere a bar without one ends the cell:
+    a type with a bar is written in HTML.
+    """
+    if "|" in text:
+        return f"<code>{html.escape(text, quote=False).replace('|', '&#124;')}</code>"
+    return f"`{text}`" if text else ""
 
 
 def constant_docstring(module: ModuleType, name: str) -> str:

@@ -93,6 +93,13 @@ def test_every_class_of_the_contract_is_on_the_page_with_every_field() -> None:
             assert f"| `{field}` |" in text[kind.__name__]
 
 
+def test_a_type_with_a_bar_is_shown_without_a_backslash() -> None:
+    """Within backticks the site would show it; without it the cell would end elsewhere."""
+    for page in (CHECKOUT / "docs/reference").glob("*.md"):
+        assert not re.search(r"`[^`\n]*\\\|[^`\n]*`", page.read_text(encoding="utf-8")), page.name
+    assert "<code>Recipe &#124; None</code>" in (CHECKOUT / "docs/reference/hooks.md").read_text(encoding="utf-8")
+
+
 def test_the_meaning_of_a_field_is_the_docstring_below_it() -> None:
     import source_docs
 

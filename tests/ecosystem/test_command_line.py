@@ -110,6 +110,33 @@ def test_doctor_names_a_remedy_for_each_fault(run_penjing, tmp_path: Path) -> No
     assert all(check["remedy"] for check in checks.values() if not check["ok"])
 
 
+def test_doctor_looks_at_what_the_configuration_asks_for(site, domain_code: Callable[[str], str]) -> None:
+    site.add("penjing-leaks", domain_code("leaks"), entry_point="leaks")
+    (site.folder / "penjing.toml").write_text('cache = "kept"\ndisable_plugins = ["leaks"]\n')
+    env = {"PENJING_CONFIG": str(site.folder / "none.toml"), "PENJING_CACHE": ""}
+    checks = {check["name"]: check for check in json.loads(site.run("doctor", "--json", env=env).stdout)["checks"]}
+    assert checks["cache"]["message"] == str(site.folder / "kept")
+    assert checks["plugin penjing-leaks"]["message"] == "1.2.3, disabled"
+
+
+def test_doctor_finds_what_is_too_old_or_missing_for_penjing_its_extra_or_a_plugin(site) -> None:
+    site.add("penjing-quiet", "", requires=("nowhere-to-be-found>=2", "numpy>=99", "packaging; extra == 'more'"))
+    for name, version in (("pluggy", "1.0"), ("keras", "2.15.0")):
+        info = site.folder / f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    done = site.run("doctor", "--json")
+    assert done.returncode == 1
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["packages"]["message"] == "needs pluggy>=1.6 (1.0 is installed)"
+    assert checks["packages"]["remedy"] == "pip install --upgrade 'pluggy>=1.6'"
+    assert checks["compress"]["message"] == "needs keras>=3.13 (2.15.0 is installed)"
+    assert "pip install --upgrade 'penjing[compress]'" in checks["compress"]["remedy"]
+    plugin = checks["plugin penjing-quiet"]
+    assert plugin["message"].startswith("1.2.3 needs nowhere-to-be-found>=2 (missing), numpy>=99 (")
+    assert plugin["remedy"] == "pip install 'nowhere-to-be-found>=2' 'numpy>=99'" and not plugin["ok"]
+
+
 def test_bytecode_that_is_missing_old_or_of_another_python_is_told_apart(tmp_path: Path) -> None:
     source = tmp_path / "slow.py"
     source.write_text("x = 1\n")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -89,6 +90,29 @@ def test_the_exit_codes_are_as_help_says(run_penjing, tmp_path: Path) -> None:
     assert run_penjing("--nothing").returncode == 2
 
 
+def test_a_reader_who_has_gone_is_no_failed_check(run_penjing) -> None:
+    assert "141 nobody reads the output any more" in " ".join(run_penjing("--help").stdout.split())
+    for arguments in (["domains"], ["domains", "--json"], ["plugins", "freeze"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [sys.executable, "-m", "penjing.commands", *arguments],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writing)
+        assert done.returncode == 141 and done.stderr == "", arguments
+
+
+def test_the_commands_of_a_domain_show_examples_of_that_domain(run_penjing) -> None:
+    for verb in ("run", "data", "train", "compress", "evaluate", "predict", "report"):
+        shown = run_penjing("fraud-detection", verb, "--help").stdout
+        assert f"Example: penjing fraud-detection {verb}" in " ".join(shown.split())
+        assert "keyword-spotting" not in shown and "DOMAIN" not in shown.split("Example:")[1]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_a_script_of_its_own(run_penjing, shell: str) -> None:
     done = run_penjing("completion", shell)
@@ -98,9 +122,33 @@ def test_each_shell_gets_a_script_of_its_own(run_penjing, shell: str) -> None:
     assert done.returncode == 2 and "'bash', 'zsh', 'fish'" in done.stderr
 
 
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_script_is_one_for_its_shell(run_penjing, tmp_path: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed here")
+    file = tmp_path / "completion"
+    file.write_text(run_penjing("completion", shell).stdout)
+    subprocess.run([shell, "-n", str(file)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("shell", "asked", "answer"),
+    [
+        ("zsh", {"COMP_WORDS": "penjing plugins ins", "COMP_CWORD": "2"}, "plain\ninstall\nInstall plugins"),
+        ("zsh", {"COMP_WORDS": "penjing plugins new --kind ob", "COMP_CWORD": "4"}, "plain\nobserver\n"),
+        ("fish", {"COMP_WORDS": "penjing plugins ", "COMP_CWORD": "ins"}, "plain,install\tInstall plugins"),
+        ("fish", {"COMP_WORDS": "penjing keyword-spotting run ", "COMP_CWORD": "--rec"}, "plain,--recipe\tA recipe"),
+    ],
+)
+def test_zsh_and_fish_are_answered_in_the_form_that_their_script_reads(
+    run_penjing, shell: str, asked: dict[str, str], answer: str
+) -> None:
+    done = run_penjing(env={"_PENJING_COMPLETE": f"{shell}_complete", **asked})
+    assert done.stdout.startswith(answer), done.stdout + done.stderr
+
+
 def test_bash_completes_new_verbs_and_their_options() -> None:
     scripts = Path(sys.executable).parent
-    assert metadata.version("click")
     for words, number, expected in (
         ("penjing plugins ins", 2, "install"),
         ("penjing plugins new --ki", 3, "--kind"),

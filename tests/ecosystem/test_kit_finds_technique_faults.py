@@ -121,9 +121,7 @@ def test_a_promise_that_nobody_holds_or_checks_is_found(outcome, monkeypatch: py
     assert "check_file finds nothing wrong with the file before the step" in outcome(notice).reason
 
 
-def test_the_command_fails_with_a_remedy_and_a_wheel_or_folder_that_is_none_is_refused(
-    run_penjing, tmp_path: Path
-) -> None:
+def test_the_command_fails_with_a_remedy_and_refuses_what_is_not_there(run_penjing, tmp_path: Path) -> None:
     made = new_plugin("loud-lines", kind="observer", directory=tmp_path / "loud")
     plugin = made.folder / "src/penjing_loud_lines/plugin.py"
     plugin.write_text(plugin.read_text() + "\nprint('hello')\n")
@@ -135,11 +133,7 @@ def test_the_command_fails_with_a_remedy_and_a_wheel_or_folder_that_is_none_is_r
     assert [check["check"] for check in document["checks"] if check["outcome"] == "failed"] == [
         "check_declaring_module_is_quiet"
     ]
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "text.whl").write_text("no wheel")
     for arguments, said in (
-        ((tmp_path / "empty",), "the folder is no plugin's source"),
-        ((tmp_path / "text.whl",), "the wheel cannot be read"),
         (("keyword-spoting",), "did you mean 'keyword-spotting'?"),
         ((made.folder, "--stage", "modl"), "did you mean 'model'?"),
     ):

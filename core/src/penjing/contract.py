@@ -19,7 +19,8 @@ anything of it is imported.
 
 It is raised where a plugin that was right becomes wrong: a field or hook goes or changes its meaning. A new field with
 a default does not raise it. What is to go is first said to be, for one release, by a DeprecationWarning that names the
-plugin and what to write instead; the release after that raises the version."""
+plugin and what to write instead, which `penjing plugins list`, `info` and `check` show, too; the release after that
+raises the version."""
 OLDEST_CONTRACT_VERSION = 1
 """The oldest version that this penjing still understands."""
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import struct
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -14,7 +15,38 @@ from penjing.cache import VARIABLE, cache_folder
 from penjing.contract import HealthResult
 from penjing.errors import PenjingError, RunFolderError
 
-COMPRESS_PACKAGES = ("tensorflow", "keras", "scikit-learn", "pandas", "scipy", "h5py", "jinja2")
+
+def unmet_requirements(distribution: str, extra: str = "") -> dict[str, str]:
+    """What a distribution needs, by its own metadata, and does not find: by requirement ("keras>=3.13"), what is there
+    instead ("missing", "3.1 is installed").
+
+    Args:
+        extra: Ask for what this extra needs; otherwise for what the distribution needs in any case.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = {}
+    for text in metadata.requires(distribution) or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue  # whoever installed it was told
+        always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        asked = not always and bool(extra) and requirement.marker and requirement.marker.evaluate({"extra": extra})
+        if not (asked if extra else always):
+            continue
+        version = _version(requirement.name)
+        wanted = f"{requirement.name}{requirement.specifier}"
+        if version is None:
+            found[wanted] = "missing"
+        elif not requirement.specifier.contains(version, prereleases=True):
+            found[wanted] = f"{version} is installed"
+    return found
+
+
+def needs(unmet: Mapping[str, str]) -> str:
+    """Unmet requirements in words."""
+    return "needs " + ", ".join(f"{wanted} ({found})" for wanted, found in unmet.items())
 
 
 def check_cache() -> HealthResult:
@@ -34,13 +66,13 @@ def check_cache() -> HealthResult:
 
 
 def check_compress() -> HealthResult:
-    """Whether the packages of the extra `compress` are installed."""
-    missing = [name for name in COMPRESS_PACKAGES if _version(name) is None]
-    if missing:
+    """Whether the packages of the extra `compress` are installed, and new enough."""
+    unmet = unmet_requirements("penjing", "compress")
+    if unmet:
         return HealthResult(
             ok=False,
-            message="missing: " + ", ".join(missing),
-            remedy="pip install 'penjing[compress]' (running finished bundles works without)",
+            message=needs(unmet),
+            remedy="pip install --upgrade 'penjing[compress]' (running finished bundles works without)",
         )
     return HealthResult(ok=True, message=f"TensorFlow {_version('tensorflow')}, Keras {_version('keras')}")
 

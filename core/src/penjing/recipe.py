@@ -127,7 +127,7 @@ class Recipe:
                 "the recipe cannot be read",
                 where=str(path),
                 why=str(error),
-                hint="check the path, or name a recipe of the domain",
+                hint="check the path, or give a recipe's name: of the domain's, or one that penjing recipes lists",
             ) from error
         return cls.from_toml(text, source=str(path))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from penjing.commands.output import print_json
+from penjing.commands.output import print_json, stdout_console
 from penjing.commands.session import load_host, make_reporter
 
 
@@ -76,12 +76,7 @@ def compress(
     if as_json:
         print_json(result.metrics)
     else:
-        import sys
-
-        from rich.console import Console
-
         from penjing.report.table import print_summary
 
-        console = Console() if sys.stdout.isatty() else Console(width=140)
-        print_summary(console, result.metrics, report=result.report, bundle=result.bundle)
+        print_summary(stdout_console(140), result.metrics, report=result.report, bundle=result.bundle)
     ctx.exit(0 if result.within_budget else 1)

@@ -13,9 +13,10 @@ from penjing import __version__
 from penjing.commands.output import print_json
 from penjing.commands.session import load_host
 from penjing.contract import HealthCheck, HealthResult
+from penjing.health import needs, unmet_requirements
 
 if TYPE_CHECKING:
-    from penjing.host import Contribution, PluginHost
+    from penjing.host import Contribution, PluginHost, PluginStatus
 
 
 @click.command(epilog="Example: penjing doctor --json")
@@ -40,13 +41,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     for status in host.plugins:
         if status.source.is_core:
             continue
-        name = f"plugin {status.source.distribution}"
-        if status.status in ("ok", "disabled"):
-            message = f"{status.source.version}, {status.status}"
-            lines.append({"name": name, "ok": True, "message": message, "remedy": ""})
-        for problem in status.problems:
-            message = f"{status.source.version}, {status.status} at stage {problem.stage}: {problem.reason}"
-            lines.append({"name": name, "ok": False, "message": message, "remedy": problem.hint})
+        lines += [{"name": f"plugin {status.source.distribution}", **vars(line)} for line in _plugin(status)]
     healthy = all(line["ok"] for line in lines)
     if as_json:
         print_json({"healthy": healthy, "checks": lines})
@@ -81,15 +76,32 @@ def _packages() -> HealthResult:
     """What penjing itself needs, as its own metadata lists it, with the installed versions."""
     from packaging.requirements import Requirement
 
-    versions, missing = [], []
-    for text in metadata.requires("penjing") or ():
-        requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        try:
-            versions.append(f"{requirement.name} {metadata.version(requirement.name)}")
-        except metadata.PackageNotFoundError:
-            missing.append(requirement.name)
-    if missing:
-        return HealthResult(ok=False, message="missing: " + ", ".join(missing), remedy="pip install penjing")
-    return HealthResult(ok=True, message=", ".join(versions))
+    unmet = unmet_requirements("penjing")
+    if unmet:
+        wanted = " ".join(f"'{requirement}'" for requirement in unmet)
+        return HealthResult(ok=False, message=needs(unmet), remedy=f"pip install --upgrade {wanted}")
+    names = [Requirement(text).name for text in metadata.requires("penjing") or () if "extra ==" not in text]
+    return HealthResult(ok=True, message=", ".join(f"{name} {metadata.version(name)}" for name in names))
+
+
+def _plugin(status: PluginStatus) -> list[HealthResult]:
+    """Lines of a plugin: one that all is well, or each problem."""
+    source = status.source
+    if status.problems:
+        return [
+            HealthResult(
+                ok=False,
+                message=f"{source.version}, {status.status} at stage {problem.stage}: {problem.reason}",
+                remedy=problem.hint,
+            )
+            for problem in status.problems
+        ]
+    try:
+        unmet = unmet_requirements(source.distribution) if status.status == "ok" else {}
+    except metadata.PackageNotFoundError:
+        unmet = {}
+    if unmet:
+        wanted = " ".join(f"'{requirement}'" for requirement in unmet)
+        return [HealthResult(ok=False, message=f"{source.version} {needs(unmet)}", remedy=f"pip install {wanted}")]
+    said = "".join(f"; {sentence}" for sentence in status.deprecations)
+    return [HealthResult(ok=True, message=f"{source.version}, {status.status}{said}", remedy="")]

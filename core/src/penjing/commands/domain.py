@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from penjing.commands.output import print_json
+from penjing.commands.output import print_json, stdout_console
 from penjing.commands.session import load_host, make_reporter
 from penjing.errors import PenjingError, UsageError, did_you_mean
 
@@ -40,14 +41,13 @@ class DomainGroup(click.Group):
                 if ctx.resilient_parsing:
                     return None  # a shell that completes wants names, not what is wrong with the plugin
                 raise
-        return {
-            "run": _run,
-            "data": _data,
-            "train": _train,
-            "compress": _compress,
-            "evaluate": _evaluate,
-            "report": _report,
-        }.get(cmd_name)
+        command = _COMMANDS.get(cmd_name)
+        if command is None:
+            return None
+        # The example is one for this domain.
+        named = copy.copy(command)
+        named.epilog = (command.epilog or "").replace("DOMAIN", self.name)
+        return named
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -121,7 +121,7 @@ def _options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 _WORK = ("data", "recipe", "budget", "output", "resume", "overwrite", "seed", "set", "json", "quiet")
 
 
-@click.command("run", epilog="Example: penjing keyword-spotting run --budget flash=40KB,drop=0.02 --output runs/demo")
+@click.command("run", epilog="Example: penjing DOMAIN run --budget flash=40KB,drop=0.02 --output runs/demo")
 @_options(*_WORK)
 @click.pass_context
 def _run(ctx: click.Context, as_json: bool, **options: Any) -> None:
@@ -131,7 +131,7 @@ def _run(ctx: click.Context, as_json: bool, **options: Any) -> None:
     ctx.exit(0 if result.within_budget else 1)
 
 
-@click.command("train", epilog="Example: penjing keyword-spotting train --output runs/demo")
+@click.command("train", epilog="Example: penjing DOMAIN train --output runs/demo")
 @_options(*_WORK)
 @click.pass_context
 def _train(ctx: click.Context, as_json: bool, **options: Any) -> None:
@@ -139,7 +139,7 @@ def _train(ctx: click.Context, as_json: bool, **options: Any) -> None:
     _show(_work(ctx, until="train", **options), as_json)
 
 
-@click.command("compress", epilog="Example: penjing keyword-spotting compress --output runs/demo")
+@click.command("compress", epilog="Example: penjing DOMAIN compress --output runs/demo")
 @_options(*_WORK)
 @click.pass_context
 def _compress(ctx: click.Context, as_json: bool, **options: Any) -> None:
@@ -147,7 +147,7 @@ def _compress(ctx: click.Context, as_json: bool, **options: Any) -> None:
     _show(_work(ctx, until="compress", **options), as_json)
 
 
-@click.command("data", epilog="Example: penjing fraud-detection data --data transactions.csv")
+@click.command("data", epilog="Example: penjing DOMAIN data --json")
 @_options("data", "recipe", "seed", "set", "json", "quiet")
 @click.pass_context
 def _data(ctx: click.Context, as_json: bool, quiet: bool, **options: Any) -> None:
@@ -170,9 +170,7 @@ def _data(ctx: click.Context, as_json: bool, quiet: bool, **options: Any) -> Non
         click.echo(f"note: {note}")
 
 
-@click.command(
-    "evaluate", epilog="Example: penjing fraud-detection evaluate --data other.csv --bundle runs/demo/bundle"
-)
+@click.command("evaluate", epilog="Example: penjing DOMAIN evaluate --bundle runs/demo/bundle")
 @_options("data", "recipe", "seed", "set", "json", "quiet")
 @click.option("--bundle", type=click.Path(path_type=Path), help="The bundle.  [default: that of the newest run]")
 @click.pass_context
@@ -192,7 +190,7 @@ def _evaluate(ctx: click.Context, as_json: bool, quiet: bool, bundle: Path | Non
         click.echo(f"{name}: {wording.with_interval(document['intervals'].get(name), value)}")
 
 
-@click.command("report", epilog="Example: penjing keyword-spotting report --output runs/demo")
+@click.command("report", epilog="Example: penjing DOMAIN report --output runs/demo")
 @click.option("--output", type=click.Path(path_type=Path), help="The run folder.  [default: the newest run]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
@@ -251,11 +249,16 @@ def _show_metrics(metrics: dict[str, Any], report: Path | None, bundle: Path | N
     if as_json:
         print_json(metrics)
         return
-    import sys
-
-    from rich.console import Console
-
     from penjing.report.table import print_summary
 
-    console = Console() if sys.stdout.isatty() else Console(width=140)
-    print_summary(console, metrics, report=report, bundle=bundle)
+    print_summary(stdout_console(140), metrics, report=report, bundle=bundle)
+
+
+_COMMANDS: dict[str, click.Command] = {
+    "run": _run,
+    "data": _data,
+    "train": _train,
+    "compress": _compress,
+    "evaluate": _evaluate,
+    "report": _report,
+}

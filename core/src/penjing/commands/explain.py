@@ -11,9 +11,9 @@ from penjing.commands.output import print_json, print_table
 from penjing.commands.session import load_host, make_reporter
 
 
-@click.command(epilog="Example: penjing explain model.keras --recipe smallest.toml")
+@click.command(epilog="Example: penjing explain model.keras --recipe smallest")
 @click.argument("model")
-@click.option("--recipe", help="A TOML file, or for a domain the name of one of its recipes.")
+@click.option("--recipe", help="A TOML file, or a name: of the domain's, or of those that penjing recipes lists.")
 @click.option("--data", type=click.Path(path_type=Path), help="A domain's data.  [default: the built-in sample]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides everything random.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

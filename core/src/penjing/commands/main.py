@@ -39,9 +39,15 @@ VERBS: dict[str, tuple[str, str]] = {
 
 EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141
+"""As a shell names the end by SIGPIPE; 1 would say that a check failed."""
 _RESUMABLE = frozenset({"run", "train", "compress"})
 _NO_DOCUMENT = frozenset({"-h", "--help", "--version"})
 _COMPLETION_VARIABLE = "_PENJING_COMPLETE"
+
+
+class _UnreadError(Exception):
+    """The reader of stdout (head, less) has gone: nothing more to say."""
 
 
 class PenjingGroup(click.Group):
@@ -86,6 +92,13 @@ class PenjingGroup(click.Group):
             with formatter.section("Domains"):
                 formatter.write_dl(list(domains.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Not left to click, which would end with 1: that says that a check failed.
+            raise _UnreadError from None
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in arguments and _NO_DOCUMENT.isdisjoint(arguments)
@@ -95,9 +108,13 @@ class PenjingGroup(click.Group):
             logging.disable()  # a broken plugin's warning would stand in the middle of what is being typed
         try:
             with stdout_for_documents() if as_json else contextlib.nullcontext():
-                if _NO_DOCUMENT.isdisjoint(arguments) and "doctor" not in arguments[:2]:
-                    # Help is there whatever the configuration says, and the doctor says what is wrong with it.
-                    kwargs["obj"] = configure()
+                # Help is there whatever the configuration says, and the doctor says what is wrong with it.
+                told_later = (
+                    contextlib.suppress(PenjingError) if "doctor" in arguments[:2] else contextlib.nullcontext()
+                )
+                if _NO_DOCUMENT.isdisjoint(arguments):
+                    with told_later:
+                        kwargs["obj"] = configure()
                 result = super().main(arguments, *rest, **kwargs)
             sys.exit(result if isinstance(result, int) else 0)
         except PenjingError as error:
@@ -113,10 +130,9 @@ class PenjingGroup(click.Group):
             else:
                 error.show()
             sys.exit(2)
-        except BrokenPipeError:
-            # The reader of stdout (head, less) has gone: nothing more to say.
+        except _UnreadError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+            sys.exit(EXIT_UNREAD)
         except Exception as error:
             _unexpected(error, as_json, debug)
 
@@ -173,7 +189,7 @@ def main(ctx: click.Context, no_plugins: bool, debug: bool) -> None:
     """Small AI models that people can trust: prune, quantize, distil, and check the file that comes out.
 
     Exit codes: 0 done; 1 a limit or check failed; 2 a mistake in the command or its input; 70 a mistake in penjing or
-    a plugin; 130 interrupted.
+    a plugin; 130 interrupted; 141 nobody reads the output any more.
     """
     if ctx.obj is not None:
         ctx.default_map = default_map(ctx.obj, VERBS)

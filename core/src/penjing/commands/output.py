@@ -8,9 +8,12 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from penjing.errors import PenjingError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _documents: list[TextIO] = []
 """Where documents go while stdout is kept for them."""
@@ -57,9 +60,20 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def stdout_console(width: int) -> Console:
+    """Where tables for people go: as wide as the terminal, or the given width where stdout is none."""
+    from rich.console import Console
+
+    class StdoutConsole(Console):
+        def on_broken_pipe(self) -> None:
+            # Called while the error is handled; rich would end with 1, which says that a check failed.
+            raise
+
+    return StdoutConsole() if sys.stdout.isatty() else StdoutConsole(width=width)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
     """A table on stdout; long words are not cut where stdout is no terminal."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -68,8 +82,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(table)
+    stdout_console(160).print(table)
 
 
 def print_error(error: PenjingError, *, as_json: bool) -> None:

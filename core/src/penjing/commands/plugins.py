@@ -59,6 +59,8 @@ def list_plugins(ctx: click.Context, as_json: bool, markdown: bool) -> None:
     for status in statuses:
         for problem in status.problems:
             click.echo(str(problem))
+        for sentence in status.deprecations:
+            click.echo(f"{status.source}: {sentence}")
 
 
 @plugins.command(epilog="Example: penjing plugins info keyword-spotting")
@@ -84,6 +86,8 @@ def info(ctx: click.Context, name: str, as_json: bool) -> None:
             click.echo(f"  {kind.replace('_', ' ')}: {', '.join(contributed)}")
         for problem in status.problems:
             click.echo(f"  problem: {problem}")
+        for sentence in status.deprecations:
+            click.echo(f"  deprecated: {sentence}")
 
 
 def _document(status: PluginStatus) -> dict[str, Any]:
@@ -98,4 +102,5 @@ def _document(status: PluginStatus) -> dict[str, Any]:
         "problems": [
             {"stage": problem.stage, "reason": problem.reason, "hint": problem.hint} for problem in status.problems
         ],
+        "deprecations": list(status.deprecations),
     }

@@ -70,7 +70,7 @@ def _run(
     name: str, recipe: str | None, overrides: tuple[str, ...], stages: set[str], as_json: bool
 ) -> list[CheckResult]:
     from penjing.testing.checks import run_check
-    from penjing.testing.conformance import STAGES, checks_for, subjects_of
+    from penjing.testing.conformance import STAGES, checks_for, deprecations_of, subjects_of
     from penjing.testing.known_failures import known_failures
 
     for stage in stages - set(STAGES):
@@ -79,6 +79,9 @@ def _run(
     subjects = subjects_of(name, overrides, recipe)
     # Of all of them first: a mistake in the last one's list should not wait for the run of the first.
     known = [known_failures(subject, checks_for(subject)) for subject in subjects]
+    if not as_json:
+        for sentence in deprecations_of(name):
+            click.secho(f"deprecated: {sentence}", fg="yellow")
     for subject, expected in zip(subjects, known, strict=True):
         if not as_json:
             click.secho(str(subject), bold=True)

@@ -15,7 +15,9 @@ _KINDS = ("domain", "technique", "exporter", "observer")
 @click.command(epilog="Example: penjing plugins new leak-detection")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(_KINDS), default="domain", show_default=True, help="What it contributes.")
-@click.option("--directory", type=click.Path(path_type=Path), help="The new folder.  [default: ./penjing-NAME]")
+@click.option(
+    "--directory", type=click.Path(path_type=Path), help="The new folder, or an empty one.  [default: ./penjing-NAME]"
+)
 @click.option("--author", help="Whom the licence names.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context

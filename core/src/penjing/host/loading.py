@@ -71,7 +71,7 @@ def check_hooks(module: Any, source: PluginSource) -> list[Problem]:
         try:
             # Statically, as pluggy does: a plugin may be an object, and its properties are nobody's business here.
             static = inspect.getattr_static(module, name, None)
-            marked = _mark(static)
+            marked = mark_of(static)
             if marked is None:
                 problems.extend(_check_unmarked(name, static, source))
             else:
@@ -82,7 +82,8 @@ def check_hooks(module: Any, source: PluginSource) -> list[Problem]:
     return problems
 
 
-def _mark(static: Any) -> Mapping[str, Any] | None:
+def mark_of(static: Any) -> Mapping[str, Any] | None:
+    """What `hookimpl` has left at a function or method; None where it is no implementation."""
     function = static.__func__ if isinstance(static, staticmethod | classmethod) else static
     mark = function.__dict__.get(MARK) if inspect.isfunction(function) else None
     return mark if isinstance(mark, dict) else None

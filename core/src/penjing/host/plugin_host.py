@@ -13,6 +13,7 @@ import pluggy
 
 from penjing import contract, hookspecs
 from penjing.errors import PluginError, UsageError, did_you_mean
+from penjing.host.deprecations import deprecated_fields, deprecated_hooks, warn_of
 from penjing.host.discovery import Entry, disabled_names, entries
 from penjing.host.import_strings import import_for
 from penjing.host.loading import check_hooks, import_plugin
@@ -49,6 +50,7 @@ class _Plugin:
     module: Any = None
     disabled: bool = False
     problems: list[Problem] = field(default_factory=list)
+    deprecations: list[str] = field(default_factory=list)
     contributes: dict[str, list[str]] = field(default_factory=dict)
     conflicts: bool = False
 
@@ -66,6 +68,11 @@ class PluginHost:
             if plugin.module is not None:
                 self._register(plugin)
         self._contributions = {kind: self._collect(kind, hook, expected) for kind, (hook, expected) in KINDS.items()}
+        for plugin in self._plugins:
+            if plugin.source.is_core:
+                plugin.deprecations.clear()  # it goes along with what it deprecates
+            for sentence in plugin.deprecations:
+                warn_of(plugin.source, sentence)
 
     @classmethod
     def discover(
@@ -205,6 +212,7 @@ class PluginHost:
                 summary=plugin.summary,
                 contributes={kind: tuple(names) for kind, names in plugin.contributes.items()},
                 problems=tuple(plugin.problems),
+                deprecations=tuple(plugin.deprecations),
             )
             for plugin in self._plugins
         )
@@ -280,6 +288,7 @@ class PluginHost:
                 )
             )
             return
+        plugin.deprecations.extend(deprecated_hooks(plugin.module))
         callers = [caller.name for caller in self._manager.get_hookcallers(plugin.module) or ()]
         observed = [hook for hook in OBSERVERS if hook in callers]
         if observed:
@@ -338,6 +347,7 @@ class PluginHost:
                 if problem is not None:
                     plugin.problems.append(problem)
                     continue
+                plugin.deprecations.extend(deprecated_fields(item))
                 claims.setdefault(item.name, []).append((plugin, item))
         collected = {}
         for name, claimants in claims.items():

@@ -61,6 +61,8 @@ class PluginStatus:
     contributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names by kind: domains, techniques, exporters, targets, health checks, observers."""
     problems: tuple[Problem, ...] = ()
+    deprecations: tuple[str, ...] = ()
+    """What it uses of the contract that goes with the next version; it works as long."""
 
 
 def reason_of(error: BaseException) -> str:

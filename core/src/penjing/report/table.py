@@ -68,7 +68,7 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
         note = f" ({escape(line['note'])})" if line["note"] else ""
         say(
             f"budget: {wording.LIMIT_NAMES[line['limit']]} at most "
-            f"{wording.in_unit(line['limit'], line['value'])}, measured "
+            f"{wording.in_unit(line['limit'], line['value'])}, {'' if line['measured'] is None else 'measured '}"
             f"{wording.in_unit(line['limit'], line['measured'])}: {holds}{note}"
         )
     warning = wording.against_baseline(metrics)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from penjing.html_table import html_table
+from penjing.report import wording
 from penjing.runner.folder import RunFolder
+
+COLUMNS = ("95 % interval", "flash", "arena", "MACs", "latency p50")
+"""Of what a notebook shows of a run, after the model and its primary metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,35 +34,47 @@ class RunResult:
     def _repr_html_(self) -> str:
         if not self.metrics:
             return html_table("penjing run", (), [("folder", self.folder), ("state", "not verified yet")])
-        name = self.metrics["primary_metric"]
+        metrics = self.metrics
+        name = metrics["primary_metric"]
         models = [
-            *((f"baseline: {entry['name']}", entry) for entry in self.metrics.get("baselines", ())),
-            *((which, self.metrics[which]) for which in ("reference", "compressed")),
+            *((f"baseline: {entry['name']}", entry) for entry in metrics["baselines"]),
+            *((which, metrics[which]) for which in ("reference", "compressed")),
         ]
         rows = [(which, *_figures(entry, name)) for which, entry in models]
-        notes = [
-            f"{line['limit']}: measured {_number(line['measured'])}, at most {_number(line['value'])}: "
-            f"{'holds' if line['holds'] else 'does NOT hold'}"
-            for line in self.metrics.get("budget", ())
-        ]
-        if self.metrics.get("data", {}).get("synthetic"):
-            notes.append("The data is synthetic.")
-        notes.append(f"report: {self.report}")
-        return html_table(f"{self.metrics['domain']}: {self.folder}", ("", name, "interval", "flash"), rows, notes)
+        return html_table(f"{metrics['domain']}: {self.folder}", ("", name, *COLUMNS), rows, [*self._notes()])
+
+    def _notes(self) -> Iterator[str]:
+        """The sentences that end a run in the terminal, too."""
+        metrics, data = self.metrics, self.metrics["data"]
+        yield f"Data: {data['source']}{', SYNTHETIC' if data['synthetic'] else ''}; seed {metrics['seed']}."
+        yield f"Difference: {wording.cost(metrics)}."
+        for line in metrics["budget"]:
+            limit, note = line["limit"], f" ({line['note']})" if line["note"] else ""
+            at_most, measured = (wording.in_unit(limit, line[key]) for key in ("value", "measured"))
+            yield (
+                f"Budget: {wording.LIMIT_NAMES[limit]} at most {at_most}, "
+                f"{'' if line['measured'] is None else 'measured '}{measured}: "
+                f"{'holds' if line['holds'] else 'does NOT hold'}{note}."
+            )
+        warning = wording.against_baseline(metrics)
+        if warning:
+            yield f"{warning}."
+        yield f"{wording.verdict(metrics)[1]}; {wording.times_smaller(metrics)}."
+        if self.report is not None:
+            yield f"Report: {self.report}"
 
 
-def _figures(entry: Mapping[str, Any], name: str) -> tuple[str, str, str]:
-    interval = (entry.get("intervals") or {}).get(name) or {}
-    low, high, value = interval.get("low"), interval.get("high"), entry["metrics"].get(name)
+def _figures(entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Cells below `COLUMNS`; a baseline has no file, whose figures stay empty."""
+    interval = entry["intervals"].get(name) or {}
+    low, high = interval.get("low"), interval.get("high")
+    latency = entry.get("latency_us")
     return (
-        "" if value is None else f"{value:.4f}",
-        "" if low is None or high is None else f"{low:.4f} to {high:.4f}",
-        f"{entry['flash_bytes']:,} B" if "flash_bytes" in entry else "",
+        wording.metric_value(entry["metrics"].get(name)),
+        "" if low is None or high is None else f"{wording.metric_value(low)} to {wording.metric_value(high)}",
+        *(wording.in_unit(key, entry[key]) if key in entry else "" for key in ("flash_bytes", "arena_bytes", "macs")),
+        wording.in_unit("latency_us", latency["p50"]) if latency else "",
     )
-
-
-def _number(value: float | None) -> str:
-    return "not" if value is None else f"{value:,.4g}" if abs(value) < 1 else f"{value:,.0f}"
 
 
 def finished_result(folder: RunFolder) -> RunResult:

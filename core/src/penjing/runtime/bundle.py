@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from penjing.bundle.manifest import MODEL_FILE, Manifest
+from penjing.bundle.manifest import MODEL_FILE, IntervalEntry, Manifest, TensorEntry
 from penjing.bundle.storage import read_bundle
 from penjing.html_table import html_table
 from penjing.runtime.interpreter import LiteRTModel
+
+SHOWN_METRICS = 4
+"""How many a notebook shows: the primary one and those that follow it."""
 
 
 class LoadedBundle:
@@ -53,16 +56,38 @@ class LoadedBundle:
         return self.model.predict(x)
 
     def _repr_html_(self) -> str:
-        lineage = self.manifest.lineage
+        about, lineage = self.manifest, self.manifest.lineage
+        broken = [line.limit for line in about.budget if not line.holds]
+        shown = [f"{name} {_with_interval(entry)}" for name, entry in about.metrics.items()][:SHOWN_METRICS]
+        more = len(about.metrics) - len(shown)
         rows = [
-            ("domain", self.manifest.domain),
-            ("recipe", self.manifest.name),
+            ("domain", about.domain),
+            ("recipe", about.name),
             ("flash", f"{len(self.model_bytes):,} B"),
+            *(("input", _tensor(entry)) for entry in about.inputs),
+            *(("output", _tensor(entry)) for entry in about.outputs),
             ("labels", ", ".join(self.labels) or "none"),
+            (
+                "on the test part",
+                "; ".join(shown) + (f"; {more} more in bundle.json" if more else "") or "not measured",
+            ),
+            ("budget", f"outside: {', '.join(broken)}" if broken else "within" if about.budget else "none was set"),
             ("data", lineage.data_source + (" (synthetic)" if lineage.synthetic else "")),
-            ("intended use", self.manifest.intended_use or "not stated"),
+            ("licence of the data", about.data_license or "not stated"),
+            ("intended use", about.intended_use or "not stated"),
+            ("made", f"{lineage.created}, penjing {lineage.versions.get('penjing', '')}, seed {lineage.seed}"),
         ]
-        return html_table("penjing bundle", (), rows)
+        return html_table(about.summary or "penjing bundle", (), rows)
+
+
+def _tensor(entry: TensorEntry) -> str:
+    return f"{entry.meaning}: {entry.dtype} of shape ({', '.join(map(str, entry.shape))})"
+
+
+def _with_interval(entry: IntervalEntry) -> str:
+    if entry.low is None or entry.high is None:
+        return f"{entry.estimate:.4f}"
+    return f"{entry.estimate:.4f} [{entry.low:.4f}, {entry.high:.4f}]"
 
 
 def load_bundle(folder: str | Path) -> LoadedBundle:

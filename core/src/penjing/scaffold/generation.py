@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import keyword
-import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -27,6 +27,8 @@ KINDS = {
     "observer": "A line of JSON for each step of a run, and one for its end.",
 }
 """What can be made, and what the template does until its author changes it."""
+LONGEST_NAME = 48
+"""With longer ones the lines of the templates grow beyond their limit."""
 _SUFFIX = ".template"
 _PACKAGE = "PACKAGE"
 _DOMAIN_KEYWORDS = "The first lets penjing's help list the domain without importing it, the second names the contract."
@@ -58,7 +60,7 @@ def new_plugin(
     Args:
         name: Lower-case words joined by '-': the domain's command, or the word in recipes.
         kind: One of `KINDS`.
-        directory: The new folder; None takes ./penjing-NAME.
+        directory: The new folder, or one that is empty but for a repository (`.git`); None takes ./penjing-NAME.
         author: Whom the licence names.
         taken: Names of plugins, domains and techniques that there are already.
 
@@ -71,7 +73,7 @@ def new_plugin(
     check_name(name, taken)
     distribution, package = f"penjing-{name}", f"penjing_{name.replace('-', '_')}"
     folder = Path(distribution) if directory is None else directory
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(each.name != ".git" for each in folder.iterdir())):
         raise RunFolderError(
             "the folder is there already, and nothing is overwritten",
             where=str(folder),
@@ -112,6 +114,11 @@ def check_name(name: str, taken: Iterable[str] = ()) -> None:
             why="it must be lower-case words joined by '-', and begin with a letter",
             hint=f"did you mean '{near}'?" if (near := _near(name)) else "for example: leak-detection",
         )
+    if len(name) > LONGEST_NAME:
+        raise UsageError(
+            f"'{name}' is too long for a plugin",
+            why=f"it has {len(name)} letters; what is typed as a command has at most {LONGEST_NAME}",
+        )
     words = name.split("-")
     if words[0] == "penjing":
         raise UsageError(
@@ -134,11 +141,11 @@ def check_name(name: str, taken: Iterable[str] = ()) -> None:
 def _near(name: str) -> str | None:
     """The nearest name of the right form."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
-    words = re.findall(r"[a-z0-9]+", parted.lower())
-    while words and not words[0][0].isalpha():
-        words[0] = words[0].lstrip("0123456789")
-        words = [word for word in words if word]
-    return "-".join(words) or None
+    plain = unicodedata.normalize("NFKD", parted).encode("ascii", "ignore").decode()
+    near = "-".join(re.findall(r"[a-z0-9]+", plain.lower()))
+    if near and not near[0].isalpha():
+        near = f"my-{near}"
+    return near or None
 
 
 def _templates(part: str) -> list[tuple[str, str]]:
@@ -157,20 +164,28 @@ def _templates(part: str) -> list[tuple[str, str]]:
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
-    """Write beside the folder and rename, so that it is there whole or not at all."""
+    """Write beside the folder, or inside one that is there, and rename, so that all of it is there or nothing."""
+    moved: list[Path] = []
+    beside = None
     try:
+        is_there = folder.is_dir()
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise RunFolderError("the folder cannot be written", where=str(folder), why=str(error)) from error
-    try:
+        beside = Path(tempfile.mkdtemp(prefix=".penjing-new-", dir=folder if is_there else folder.parent))
         for path, text in files.items():
             target = beside / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-        beside.chmod(0o755)
-        os.replace(beside, folder)
+        if is_there:
+            for entry in sorted(beside.iterdir()):
+                entry.rename(folder / entry.name)
+                moved.append(folder / entry.name)
+        else:
+            beside.chmod(0o755)
+            beside.rename(folder)
     except OSError as error:
+        for entry in moved:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         raise RunFolderError("the folder cannot be written", where=str(folder), why=str(error)) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)

@@ -105,13 +105,38 @@ def check_technique(
     return list(check_subject(subject, expected_failures))
 
 
+def check_plugin(plugin: PluginUnderTest) -> list[CheckResult]:
+    """Run the checks of a plugin by itself, which take seconds: nothing is loaded, built or trained.
+
+    What the plugin declares as a known failure of anything that it contributes is one here.
+
+    Raises:
+        UsageError: Its conformance.toml cannot be used.
+    """
+    known: dict[str, str] = {}
+    for subject in _subjects(plugin):
+        known.update(known_failures(subject, checks_for(subject)))
+    return [run_check(check, plugin, known.get(check.name)) for check in PLUGIN_CHECKS]
+
+
 def subjects_of(name: str, overrides: tuple[str, ...] = (), recipe: str | None = None) -> list[Subject]:
-    """Everything of an installed plugin that the kit has checks for.
+    """Everything of an installed plugin that the kit has checks for; of every one in a distribution of that name.
 
     Raises:
         UsageError: There is no such plugin.
     """
-    plugin = PluginUnderTest.named(name)
+    plugins = PluginUnderTest.all_named(name)
+    return [subject for plugin in plugins for subject in _subjects(plugin, overrides, recipe)]
+
+
+def deprecations_of(name: str) -> list[str]:
+    """What the plugins of that name use of the contract that goes with its next version, a sentence each."""
+    sources = [plugin.entry.source for plugin in PluginUnderTest.all_named(name)]
+    statuses = PluginHost.discover(log_problems=False).plugins
+    return [sentence for status in statuses if status.source in sources for sentence in status.deprecations]
+
+
+def _subjects(plugin: PluginUnderTest, overrides: tuple[str, ...] = (), recipe: str | None = None) -> list[Subject]:
     host = PluginHost.discover(log_problems=False)
     (status,) = [status for status in host.plugins if status.source == plugin.entry.source]
     contributes = status.contributes

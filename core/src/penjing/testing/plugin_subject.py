@@ -28,7 +28,16 @@ class PluginUnderTest:
 
     @classmethod
     def named(cls, name: str) -> PluginUnderTest:
-        """The plugin of that name.
+        """The plugin of that name; the first, where a distribution of that name has several.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return cls.all_named(name)[0]
+
+    @classmethod
+    def all_named(cls, name: str) -> list[PluginUnderTest]:
+        """Every plugin whose entry point or distribution has that name.
 
         Raises:
             UsageError: There is none.
@@ -38,7 +47,7 @@ class PluginUnderTest:
         if not found:
             names = [n for e in known for n in (e.source.distribution, e.source.entry_point)]
             raise UsageError(f"there is no plugin '{name}'", hint=did_you_mean(name, names))
-        return cls(found[0])
+        return [cls(entry) for entry in found]
 
     @classmethod
     def of_source(cls, source: PluginSource) -> PluginUnderTest:

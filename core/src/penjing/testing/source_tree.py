@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import tempfile
@@ -28,6 +29,7 @@ def visible(path: Path) -> Iterator[str]:
     Raises:
         UsageError: It is neither, or has no entry point of penjing's.
     """
+    _refuse_other_paths(path)
     with tempfile.TemporaryDirectory(prefix="penjing-plugin-") as folder:
         site = Path(folder)
         roots, name = _from_wheel(path, site) if path.suffix == ".whl" else _from_source(path, site)
@@ -43,6 +45,42 @@ def visible(path: Path) -> Iterator[str]:
                 if any(file.startswith(str(root)) for root in roots):
                     del sys.modules[module]
             importlib.invalidate_caches()
+
+
+def _refuse_other_paths(path: Path) -> None:
+    """Say what is wrong with a path before a file in it is missed."""
+    if not path.exists():
+        raise UsageError(
+            "there is no such folder or wheel",
+            where=str(path),
+            hint=_nearest(path) or "penjing plugins list shows the names of what is installed",
+        )
+    if path.is_file() and path.suffix != ".whl":
+        raise UsageError(
+            "the file is no wheel",
+            where=str(path),
+            hint=f"give the folder: {path.parent}" if path.name == "pyproject.toml" else "give a folder or a .whl file",
+        )
+    if path.is_dir() and not (path / "pyproject.toml").exists():
+        above = next((parent for parent in path.resolve().parents if (parent / "pyproject.toml").is_file()), None)
+        below = sorted(each.parent for each in path.glob("*/pyproject.toml"))
+        near = below[0] if len(below) == 1 else above
+        raise UsageError(
+            "the folder is no plugin's source",
+            where=str(path),
+            why="it holds no pyproject.toml",
+            hint=f"did you mean {near}?" if near else "penjing plugins new NAME writes a plugin to begin with",
+        )
+
+
+def _nearest(path: Path) -> str | None:
+    """What lies beside a path that is not there, where its name is near."""
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return None
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean '{path.parent / near[0]}'?" if near else None
 
 
 def _from_wheel(path: Path, site: Path) -> tuple[list[Path], str]:
@@ -67,10 +105,9 @@ def _from_source(path: Path, site: Path) -> tuple[list[Path], str]:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
-            "the folder is no plugin's source",
+            "the pyproject.toml cannot be read",
             where=str(file),
             why=str(error),
-            hint="give a folder with pyproject.toml",
         ) from error
     project = document.get("project", {})
     points = project.get("entry-points", {}).get(GROUP, {})
