@@ -65,9 +65,7 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
     parts = {}
     for part in PARTS:
         y = arrays[f"y_{part}"]
-        inputs = {
-            name: _numbers(f"x_{part}", name, values, source) for name, values in _of(arrays, f"x_{part}").items()
-        }
+        inputs = _of(arrays, f"x_{part}")
         for values in inputs.values():
             if len(values) != len(y):
                 raise DataError(f"x_{part} has {len(values):,} rows, y_{part} {len(y):,}", where=source)
@@ -94,7 +92,7 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
 
 def _flattened(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Arrays by key, the inputs of a dict by "key.name"."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, value in data.items():
         if isinstance(value, Mapping) and name in INPUTS:
             arrays |= {f"{name}.{of_input}": np.asarray(array) for of_input, array in value.items()}
