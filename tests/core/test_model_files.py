@@ -10,8 +10,9 @@ import pytest
 
 import penjing
 from penjing.errors import DataError, ModelError
-from penjing.runner.arrays import guess_task, load_arrays
+from penjing.runner.arrays import load_arrays
 from penjing.runner.model_files import open_model
+from penjing.runner.task_guess import guess_task
 
 FILES = Path(__file__).parent / "files"
 
@@ -221,17 +222,81 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes | None, me
 
 
 @pytest.mark.parametrize(
-    ("y", "outputs", "task"),
+    ("y", "shape", "kind", "task"),
     [
-        (np.arange(90) % 3, 3, "classification"),
-        (np.arange(90) % 2, 1, "binary"),
-        (np.eye(3)[np.arange(90) % 3], 3, "classification"),
-        (np.ones((90, 3)), 3, "multilabel"),
-        (np.linspace(0, 1, 90), 1, "regression"),
+        (np.arange(90) % 3, (3,), "softmax", "classification"),
+        (np.arange(90)[:, None] % 3, (3,), "linear", "classification"),
+        (np.arange(90.0) % 3, (3,), "softmax", "classification"),
+        (np.arange(90) % 2, (1,), "sigmoid", "binary"),
+        (np.arange(90) % 2 > 0, (1,), "linear", "binary"),
+        (np.arange(90.0) % 2, (1,), "sigmoid", "binary"),
+        (np.arange(90.0) % 2, (1,), "linear", "regression"),
+        (np.arange(90), (1,), "linear", "regression"),
+        (np.eye(3)[np.arange(90) % 3], (3,), "softmax", "classification"),
+        (np.ones((90, 3)), (3,), "linear", "multilabel"),
+        (np.linspace(0, 1, 90), (1,), "linear", "regression"),
+        (np.zeros((90, 4, 5), int), (4, 5, 3), "linear", "classification"),
+        (np.zeros((90, 4, 5, 1), int), (4, 5, 3), "softmax", "classification"),
+        (np.eye(3)[np.zeros((90, 4, 5), int)], (4, 5, 3), "softmax", "classification"),
+        (np.zeros((90, 4, 5), bool), (4, 5, 1), "linear", "multilabel"),
+        (np.zeros((90, 4, 5, 1)), (4, 5, 1), "sigmoid", "multilabel"),
+        (np.full((90, 4, 5, 1), 0.3), (4, 5, 1), "sigmoid", "regression"),
+        (np.zeros((90, 7)), (None, 1), "linear", "regression"),
     ],
 )
-def test_the_task_is_read_off_the_targets(y: np.ndarray, outputs: int, task: str) -> None:
-    assert guess_task(load_arrays({"x": np.zeros((90, 2)), "y": y}, seed=0), outputs) == task
+def test_the_task_is_read_off_the_targets(y: np.ndarray, shape: tuple, kind: str, task: str) -> None:
+    assert guess_task(y, shape, kind) == task
+
+
+@pytest.mark.parametrize(
+    ("y", "shape"),
+    [(np.linspace(0, 1, 90), (3,)), (np.zeros((90, 4)), (3,)), (np.zeros((90, 5, 4), int), (4, 5, 3))],
+)
+def test_targets_that_fit_no_task_are_refused_with_both_shapes(y: np.ndarray, shape: tuple) -> None:
+    with pytest.raises(DataError, match="do not fit outputs of shape"):
+        guess_task(y, shape, "softmax")
+
+
+def test_targets_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(DataError, match="type <U"):
+        guess_task(np.array(["cat", "dog"]), (2,), "softmax")
+
+
+def test_each_of_several_inputs_has_a_key_of_its_own(tmp_path: Path) -> None:
+    arrays = {"x.image": np.arange(40.0).reshape(20, 2), "x.age": np.arange(20), "y": np.arange(20) % 2}
+    np.savez(tmp_path / "data.npz", **arrays)
+    splits = load_arrays(tmp_path / "data.npz", seed=0)
+    assert set(splits.train.x) == {"image", "age"}
+    for part in (splits.train, splits.validation, splits.test):
+        assert np.array_equal(part.x["image"][:, 0], 2 * part.x["age"])
+        assert np.array_equal(part.x["age"] % 2, part.y)
+    nested = load_arrays({"x": {"image": arrays["x.image"], "age": arrays["x.age"]}, "y": arrays["y"]}, seed=0)
+    assert nested.sha256 == splits.sha256
+    assert np.array_equal(nested.test.x["image"], splits.test.x["image"])
+
+
+@pytest.mark.parametrize("key", ["y.image", "labels.image", "x.", "z.image"])
+def test_only_inputs_have_names_behind_a_dot(key: str) -> None:
+    with pytest.raises(DataError, match="unknown key"):
+        load_arrays({"x": np.zeros((9, 1)), "y": np.zeros(9), key: np.zeros(9)}, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array(["good", "bad"] * 9), "'x' holds text instead of numbers"),
+        (np.zeros(18, [("image", "f4"), ("age", "f4")]), "'x' holds records instead of numbers"),
+    ],
+)
+def test_inputs_that_are_no_numbers_are_refused_with_a_way_out(values: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        load_arrays({"x": values, "y": np.arange(18) % 2}, seed=0)
+    assert caught.value.hint
+
+
+def test_numbers_of_items_that_float32_cannot_tell_apart_stay_whole() -> None:
+    big = np.array([2**24, 2**24 + 1] * 9)
+    assert load_arrays({"x": big, "y": np.arange(18) % 2}, seed=0).train.x.dtype == np.int32
 
 
 def test_a_regression_is_compressed_and_judged_by_its_error(tmp_path: Path) -> None:

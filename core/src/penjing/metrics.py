@@ -19,15 +19,19 @@ def accuracy(targets: Any, outputs: Any, threshold: float = 0.5) -> float:
     """Share of right decisions.
 
     Args:
-        targets: Class numbers of shape (n,), or one-hot rows of shape (n, classes).
-        outputs: Scores of shape (n, classes), or one score a row, (n,) or (n, 1), which is cut at the threshold.
+        targets: Class numbers of shape (n,), or one-hot rows of shape (n, classes); for maps (pixels, time steps) class
+            numbers of shape (n, *places), or one-hot (n, *places, classes).
+        outputs: Scores of shape (n, classes), or one score a row, (n,) or (n, 1), which is cut at the threshold; for
+            maps (n, *places, classes): every place is a decision.
         threshold: 0.5 for probabilities, 0 for logits.
     """
+    targets, outputs = place_by_place(targets, outputs)
     return float(np.mean(decisions(outputs, threshold) == class_numbers(targets)))
 
 
 def balanced_accuracy(targets: Any, outputs: Any, threshold: float = 0.5) -> float:
     """Mean over the classes of the share of each that is recognised. Arguments as of `accuracy`."""
+    targets, outputs = place_by_place(targets, outputs)
     truth, decided = class_numbers(targets), decisions(outputs, threshold)
     return float(np.mean([np.mean(decided[truth == c] == c) for c in np.unique(truth)]))
 
@@ -70,6 +74,17 @@ def root_mean_squared_error(targets: Any, outputs: Any) -> float:
     return float(np.sqrt(np.mean(np.square(_difference(targets, outputs)))))
 
 
+def place_by_place(targets: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and outputs of maps with each place as an example of its own; all others as they are."""
+    targets, outputs = np.asarray(targets), np.asarray(outputs)
+    if outputs.ndim < 3:
+        return targets, outputs
+    one_hot = targets.shape == outputs.shape and outputs.shape[-1] > 1
+    return targets.reshape(-1, outputs.shape[-1]) if one_hot else targets.reshape(-1), outputs.reshape(
+        -1, outputs.shape[-1]
+    )
+
+
 def class_numbers(targets: Any) -> np.ndarray:
     """Targets as class numbers of shape (n,): one-hot rows become their largest entry."""
     targets = np.asarray(targets)
@@ -79,10 +94,11 @@ def class_numbers(targets: Any) -> np.ndarray:
 
 
 def decisions(outputs: Any, threshold: float = 0.5) -> np.ndarray:
-    """Outputs as decisions of shape (n,): the largest score, or for a single score whether it exceeds the threshold."""
+    """Outputs as decisions of shape (n,), of maps (n, *places): the largest score, or for a single score whether it
+    exceeds the threshold."""
     outputs = np.asarray(outputs)
-    if outputs.ndim == 2 and outputs.shape[1] > 1:
-        return outputs.argmax(axis=1)
+    if outputs.ndim >= 2 and outputs.shape[-1] > 1:
+        return outputs.argmax(axis=-1)
     return (outputs.reshape(-1) > threshold).astype(np.int64)
 
 

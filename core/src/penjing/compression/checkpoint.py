@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -56,12 +57,37 @@ def save_model(model: keras.Model, path: Path) -> None:
                 why=f"{type(error).__name__}: {error}",
                 hint="give custom layers a get_config and register them with keras.saving.register_keras_serializable",
             ) from error
+        # With the date that the format begins at, so that equal models have equal bytes here.
+        with zipfile.ZipFile(scratch, "a") as archive:
+            archive.writestr(zipfile.ZipInfo(_NAMES), json.dumps([layer.name for layer in _all_layers(model)]))
         content = scratch.read_bytes()
     write_bytes_atomically(path, content)
 
 
+_NAMES = "penjing_layer_names.json"
+"""Part of a .keras file that penjing writes. Layers that a model with a class of its own makes without a name are
+numbered anew each time that it is read; promises, patterns and reports speak of them by the names that they had."""
+
+
+def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return list(model._flatten_layers(include_self=False))
+
+
+def _give_names(model: keras.Model, path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        if _NAMES not in archive.namelist():
+            return
+        names = json.loads(archive.read(_NAMES))
+    layers = _all_layers(model)
+    if len(layers) != len(names):  # a class that makes other layers than it did; nothing is known of their names
+        return
+    for layer, name in zip(layers, names, strict=True):
+        if layer.name != name:
+            layer.name = name
+
+
 def load_model(path: Path) -> keras.Model:
-    """Read a .keras file that penjing wrote.
+    """Read a .keras file that penjing wrote; its layers have the names that they had when it was written.
 
     Raises:
         ModelError: The file is damaged or needs a class that is not registered.
@@ -69,7 +95,9 @@ def load_model(path: Path) -> keras.Model:
     from penjing.compression.quantization import rebuild  # noqa: F401  registers the layers that simulate quantization
 
     try:
-        return keras.models.load_model(path, compile=False)
+        model = keras.models.load_model(path, compile=False)
+        _give_names(model, path)
+        return model
     except Exception as error:
         raise ModelError(
             "the model cannot be loaded",

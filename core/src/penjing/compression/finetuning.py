@@ -325,6 +325,12 @@ def balanced_weights(task: Task, targets: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: The task has no classes to balance.
     """
+    if task in CATEGORICAL_TASKS and targets.ndim > 2:
+        raise ModelError(
+            "class_weight = 'balanced' does not fit outputs with a class for each place",
+            why="it weighs whole examples, and an example has many classes",
+            hint="leave class_weight at 'none'",
+        )
     if task in CATEGORICAL_TASKS:
         classes = targets.argmax(axis=1)
     elif task == "binary":

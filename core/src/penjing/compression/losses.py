@@ -92,16 +92,22 @@ def as_targets(task: Task, y: Any, outputs: int) -> Any:
     """Targets in the shape that `task_loss` takes: class numbers become one-hot rows.
 
     Args:
-        y: Class numbers of shape (n,) or (n, 1), or float targets of shape (n, ...).
-        outputs: Number of the model's outputs.
+        y: Class numbers of shape (n,) or (n, 1), or integers of shape (n, ...) for each place of a map; or float
+            targets of shape (n, ...).
+        outputs: Number of the model's outputs, for each place.
     """
     import numpy as np
 
     y = np.asarray(y)
     if task in CATEGORICAL_TASKS and (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1 != outputs)):
-        numbers = y.reshape(-1).astype(np.int64)
-        rows = np.zeros((len(numbers), outputs), np.float32)
-        rows[np.arange(len(numbers)), numbers] = 1.0
-        return rows
+        y = y.reshape(-1).astype(np.int64)
+    if task in CATEGORICAL_TASKS and y.dtype.kind in "iu" and not _are_one_hot(y, outputs):
+        rows = np.zeros((y.size, outputs), np.float32)
+        rows[np.arange(y.size), y.reshape(-1)] = 1.0
+        return rows.reshape(*y.shape, outputs)
     y = y.astype(np.float32)
     return y[:, None] if y.ndim == 1 else y
+
+
+def _are_one_hot(y: Any, outputs: int) -> bool:
+    return y.ndim == 2 and y.shape[1] == outputs and y.min() >= 0 and bool((y.sum(axis=1) == 1).all())

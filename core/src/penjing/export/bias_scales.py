@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from penjing.errors import ModelError
 from penjing.export.composition import operator_names
-from penjing.export.file_layers import KERNEL_OPERATORS
+from penjing.export.file_layers import KERNEL_OPERATORS, data_and_bias
 from penjing.export.flatbuffer import pack
 
 CHECKED_EXAMPLES = 16
@@ -37,8 +37,9 @@ def without_bias_scales(content: bytes, examples: Mapping[str, np.ndarray]) -> b
     integers = (schema.TensorType.INT32, schema.TensorType.INT64)
     for graph in model.subgraphs:
         for operator, name in zip(graph.operators, operator_names(model, graph), strict=True):
-            if name in KERNEL_OPERATORS and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-                bias = graph.tensors[operator.inputs[2]]
+            at = data_and_bias(name)[1]
+            if name in KERNEL_OPERATORS and len(operator.inputs) > at and operator.inputs[at] >= 0:
+                bias = graph.tensors[operator.inputs[at]]
                 if bias.type in integers:
                     bias.quantization = None
     compact = pack(model)

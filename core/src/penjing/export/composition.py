@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from penjing.errors import ModelError
-from penjing.export.file_layers import KERNEL_OPERATORS, MOVING_OPERATORS
+from penjing.export.file_layers import KERNEL_OPERATORS, MOVING_OPERATORS, data_and_bias
 from penjing.export.packing import Quantized, constant, quantized_weights, store
 
 _CODES = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
@@ -129,12 +129,12 @@ class _Composition:
                 inputs.append(self._constant(name, plain.inputs[position], index))
         operator.inputs = np.array(inputs, np.int32)
         if self.names[number] in KERNEL_OPERATORS and name != "float":
-            self._kernel(operator, source, precision, KERNEL_OPERATORS[self.names[number]])
+            self._kernel(operator, source, precision, self.names[number])
         outputs = [self._new_value(index, form) for index, form in zip(source.outputs, given, strict=True)]
         operator.outputs = np.array(outputs, np.int32)
         self.out.operators.append(operator)
 
-    def _kernel(self, operator: Any, source: Any, precision: str, axis: int) -> None:
+    def _kernel(self, operator: Any, source: Any, precision: str, name: str) -> None:
         """Weights of 4 bits, and biases of 64 for int16 activations: their steps are so small that 32 can overflow."""
         if source.inputs[1] in self.forms:  # a product of two activations
             return
@@ -144,23 +144,26 @@ class _Composition:
             key = ("int4", int(source.inputs[1]))
             if key not in self.constants:
                 values = constant(self.base, weights)
-                self.constants[key] = store(self.made, self.out, quantized_weights(values, 4, axis), weights)
+                self.constants[key] = store(
+                    self.made, self.out, quantized_weights(values, 4, KERNEL_OPERATORS[name]), weights
+                )
             operator.inputs[1] = self.constants[key]
-        if len(source.inputs) < 3 or source.inputs[2] < 0 or precision == "int8":
+        data_at, bias_at = data_and_bias(name)
+        if len(source.inputs) <= bias_at or source.inputs[bias_at] < 0 or precision == "int8":
             return
-        activation = self.out.tensors[operator.inputs[0]]
+        activation = self.out.tensors[operator.inputs[data_at]]
         scales = np.asarray(self.out.tensors[operator.inputs[1]].quantization.scale, np.float64)
         scales = scales * float(activation.quantization.scale[0])
-        bias = self.graph.tensors[source.inputs[2]]
+        bias = self.graph.tensors[source.inputs[bias_at]]
         dtype = np.int64 if self._variant(precision) == "int16x8" else np.int32
-        key = ("bias", int(source.inputs[2]), dtype, scales.tobytes())
+        key = ("bias", int(source.inputs[bias_at]), dtype, scales.tobytes())
         if key not in self.constants:
             steps = np.round(constant(self.base, bias).astype(np.float64) / scales)
             limits = np.iinfo(dtype)
             values = np.clip(steps, limits.min, limits.max).astype(dtype)
             quantized = Quantized(values=values, scales=scales.astype(np.float32))
             self.constants[key] = store(self.made, self.out, quantized, bias)
-        operator.inputs[2] = self.constants[key]
+        operator.inputs[bias_at] = self.constants[key]
 
     def _new_value(self, index: int, form: Form) -> int:
         source = self.graph.tensors[index]

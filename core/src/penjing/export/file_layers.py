@@ -19,6 +19,13 @@ PRECISIONS = ("float", "float16", "int16x8", "int8", "int4")
 KERNEL_OPERATORS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
 """Operators whose second input is a weight tensor, with the axis of its channels (of output)."""
 
+
+def data_and_bias(name: str) -> tuple[int, int]:
+    """Positions of the data and of the bias among the inputs of one of `KERNEL_OPERATORS`; TRANSPOSE_CONV is told its
+    output's shape first."""
+    return (2, 3) if name == "TRANSPOSE_CONV" else (0, 2)
+
+
 MOVING_OPERATORS = {
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "UNPACK", "SLICE", "STRIDED_SLICE"), 0),
     **dict.fromkeys(("GATHER", "TILE", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "SPLIT_V", "REVERSE_V2"), 0),

@@ -135,17 +135,10 @@ def _configure(converter: Any, settings: ExportSettings, calibration: dict[str, 
 
 
 def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape (batch 1) and dtype of each input, by name, in the model's order.
-
-    A model that was built with a dict takes its inputs by the dict's keys, any other by their tensors' names.
-    """
+    """Shape (batch 1) and dtype of each input, by name, in the model's order."""
     inputs = getattr(model, "inputs", None) or []  # a subclassed model has none
-    names = [tensor.name or f"input_{index}" for index, tensor in enumerate(inputs)]
-    structure = _input_structure(model) if inputs else None
-    if isinstance(structure, dict):
-        names = [next(key for key, value in structure.items() if value is tensor) for tensor in inputs]
     specs = {}
-    for name, tensor in zip(names, inputs, strict=True):
+    for name, tensor in zip(input_names(model), inputs, strict=True):
         shape = tuple(tensor.shape)
         if any(size is None for size in shape[1:]):
             raise ModelError(
@@ -161,6 +154,15 @@ def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
             hint="wrap it: x = keras.Input(shape=...); keras.Model(x, model(x))",
         )
     return specs
+
+
+def input_names(model: Any) -> list[str]:
+    """Names of a model's inputs, in its order: if it was built with a dict the dict's keys, else its tensors' names."""
+    inputs = getattr(model, "inputs", None) or []
+    structure = _input_structure(model) if inputs else None
+    if isinstance(structure, dict):
+        return [next(key for key, value in structure.items() if value is tensor) for tensor in inputs]
+    return [tensor.name or f"input_{index}" for index, tensor in enumerate(inputs)]
 
 
 def _input_structure(model: Any) -> Any:

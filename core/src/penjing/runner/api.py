@@ -81,7 +81,8 @@ def compress(
     # Plans fail before TensorFlow is imported.
     from penjing.compression.plan import plan_steps
     from penjing.host import PluginHost
-    from penjing.runner.arrays import guess_task, load_arrays
+    from penjing.runner.arrays import load_arrays
+    from penjing.runner.task_guess import fitting_targets, guess_task
 
     host = host or PluginHost.discover()
     plan_steps(chosen, host, host.resolve)
@@ -122,8 +123,12 @@ def compress(
             where="teacher",
             hint="give a trained keras.Model, the path of one, or a scikit-learn estimator",
         )
-    task = task or guess_task(splits, int(model.outputs[0].shape[-1]))
-    threshold = decision_threshold(output_kind(model))
+    kind = output_kind(model)
+    if task is None:
+        shape = model.outputs[0].shape[1:]
+        task = guess_task(splits.train.y, shape, kind)
+        splits = fitting_targets(splits, task, shape)
+    threshold = decision_threshold(kind)
     if callable(metric):
         function: Callable[..., float] = metric
         described = Metric(

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Split, Splits, Task
+from penjing.contract import Split, Splits
 from penjing.errors import DataError, did_you_mean
+from penjing.runner.task_guess import are_class_numbers
 
 PARTS = ("train", "validation", "test")
+INPUTS = ("x", *(f"x_{part}" for part in PARTS))
 KEYS = (*(f"{axis}_{part}" for part in PARTS for axis in "xy"), "x", "y", "labels")
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -23,48 +25,58 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
     70/15/15 by the seed, each class alike; and perhaps labels.
 
     Args:
-        data: An .npz file, or arrays by these names.
+        data: An .npz file, or arrays by these names. For a model of several inputs each has a key of its own, by its
+            name: "x_train.image", "x_train.age"; without a file a dict under "x_train" does as well.
 
     Raises:
-        DataError: A key is missing or unknown, the file is damaged or holds pickled objects, or lengths differ.
+        DataError: A key is missing or unknown, the file is damaged or holds pickled objects, inputs are no numbers, or
+            lengths differ.
     """
     if isinstance(data, (str, Path)):
         arrays, source = _read(Path(data)), Path(data).name
     else:
-        arrays, source = {name: np.asarray(value) for name, value in data.items()}, "arrays"
+        arrays, source = _flattened(data), "arrays"
     for name in arrays:
-        if name not in KEYS:
+        key, _, of_input = name.partition(".")
+        if key not in KEYS or (of_input and key not in INPUTS) or name.endswith("."):
             raise DataError(
                 f"unknown key '{name}'",
                 where=source,
-                why="keys are x_train, y_train, x_validation, y_validation, x_test, y_test; or x, y; and labels",
+                why="keys are x_train, y_train, x_validation, y_validation, x_test, y_test; or x, y; and labels; of a "
+                "model with several inputs x_train.NAME and so on",
                 hint=did_you_mean(name, KEYS),
             )
     digest = _sha256(arrays)
+    labels = tuple(str(label) for label in arrays.pop("labels", ()))
+    arrays = {
+        name: _numbers(name, values, source) if name.partition(".")[0] in INPUTS else values
+        for name, values in arrays.items()
+    }
     notes: tuple[str, ...] = ()
-    if "x" in arrays or "y" in arrays:
+    if any(name.partition(".")[0] in ("x", "y") for name in arrays):
         arrays, notes = _split(arrays, source, seed), (f"split 70/15/15 by seed {seed}",)
-    missing = [f"{axis}_{part}" for part in PARTS for axis in "xy" if f"{axis}_{part}" not in arrays]
+    missing = [f"{axis}_{part}" for part in PARTS for axis in "xy" if not _of(arrays, f"{axis}_{part}")]
     if missing:
         raise DataError(
             f"the data lacks {', '.join(missing)}",
             where=source,
             hint="give all six, or x and y alone: they are split 70/15/15",
         )
-    labels = tuple(str(label) for label in arrays["labels"]) if "labels" in arrays else ()
     parts = {}
     for part in PARTS:
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if len(x) != len(y):
-            raise DataError(f"x_{part} has {len(x):,} rows, y_{part} {len(y):,}", where=source)
-        positions = arrays.get(f"rows_{part}", np.arange(len(x)))
+        y = arrays[f"y_{part}"]
+        inputs = _of(arrays, f"x_{part}")
+        for values in inputs.values():
+            if len(values) != len(y):
+                raise DataError(f"x_{part} has {len(values):,} rows, y_{part} {len(y):,}", where=source)
+        positions = arrays.get(f"rows_{part}", np.arange(len(y)))
         prefix = "row" if f"rows_{part}" in arrays else part
         parts[part] = Split(
-            x=x.astype(np.float32),
-            y=y,
+            x=inputs[""] if list(inputs) == [""] else inputs,
+            y=y.astype(np.int64) if y.dtype == bool else y,
             ids=[f"{prefix}-{position}" for position in positions],
         )
-    if not labels and _are_classes(parts["train"].y):
+    if not labels and are_class_numbers(parts["train"].y):
         count = int(max(np.max(split.y, initial=0) for split in parts.values())) + 1
         labels = tuple(str(number) for number in range(count))
     return Splits(
@@ -78,24 +90,43 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
     )
 
 
-def guess_task(splits: Splits, outputs: int) -> Task:
-    """The task that targets and outputs speak of: class numbers are a classification (or binary with one output),
-    one-hot rows too; everything else is a regression."""
-    y = np.asarray(splits.train.y)
-    if _are_classes(y):
-        return (
-            "binary"
-            if outputs == 1 and int(y.max(initial=0)) <= 1
-            else ("classification" if outputs > 1 else "regression")
-        )
-    if y.ndim == 2 and y.shape[1] == outputs > 1 and set(np.unique(y)) <= {0, 1}:
-        return "classification" if (y.sum(axis=1) == 1).all() else "multilabel"
-    return "regression"
+def _flattened(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Arrays by key, the inputs of a dict by "key.name"."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping) and name in INPUTS:
+            arrays |= {f"{name}.{of_input}": np.asarray(array) for of_input, array in value.items()}
+        else:
+            arrays[name] = np.asarray(value)
+    return arrays
 
 
-def _are_classes(y: Any) -> bool:
-    y = np.asarray(y)
-    return (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) and np.issubdtype(y.dtype, np.integer)
+def _of(arrays: Mapping[str, np.ndarray], key: str) -> dict[str, np.ndarray]:
+    """The arrays of a key, by input name: "" where it has one array."""
+    return {name[len(key) + 1 :]: array for name, array in arrays.items() if name.partition(".")[0] == key}
+
+
+def _numbers(name: str, values: np.ndarray, source: str) -> np.ndarray:
+    """Inputs as a model takes them.
+
+    Raises:
+        DataError: They are no numbers.
+    """
+    if values.dtype.kind in "iub" and np.abs(values.astype(np.float64)).max(initial=0) > 2**24:
+        return values.astype(np.int32)  # float32 would take neighbouring numbers of words or items for one
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float32)
+    kind = "text" if values.dtype.kind in "US" else "records" if values.dtype.kind == "V" else str(values.dtype)
+    raise DataError(
+        f"'{name}' holds {kind} instead of numbers",
+        where=source,
+        why="a file for a device takes numbers alone",
+        hint={
+            "text": "turn text into numbers before the model: apply its TextVectorization or StringLookup to the data, "
+            "and give the model from there on",
+            "records": f"give each input an array of its own, '{name}.NAME'",
+        }.get(kind, "save it as float32 or int32"),
+    )
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -121,13 +152,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _split(arrays: Mapping[str, np.ndarray], source: str, seed: int) -> dict[str, np.ndarray]:
-    if "x" not in arrays or "y" not in arrays:
+    inputs = _of(arrays, "x")
+    if not inputs or "y" not in arrays:
         raise DataError("x and y come together", where=source)
-    x, y = arrays["x"], arrays["y"]
-    if len(x) != len(y):
-        raise DataError(f"x has {len(x):,} rows, y {len(y):,}", where=source)
+    y = arrays["y"]
+    for values in inputs.values():
+        if len(values) != len(y):
+            raise DataError(f"x has {len(values):,} rows, y {len(y):,}", where=source)
     generator = np.random.default_rng(seed)
-    strata = y.reshape(len(y), -1)[:, 0] if _are_classes(y) else np.zeros(len(y), int)
+    strata = y.reshape(len(y), -1)[:, 0] if are_class_numbers(y) else np.zeros(len(y), int)
     chosen: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     for value in np.unique(strata):
         rows = generator.permutation(np.flatnonzero(strata == value))
@@ -135,10 +168,11 @@ def _split(arrays: Mapping[str, np.ndarray], source: str, seed: int) -> dict[str
         second = first + round(SHARES["validation"] * len(rows))
         for part, members in zip(PARTS, np.split(rows, [first, second]), strict=True):
             chosen[part].append(members)
-    result = {name: value for name, value in arrays.items() if name not in ("x", "y")}
+    result = {name: value for name, value in arrays.items() if name.partition(".")[0] not in ("x", "y")}
     for part in PARTS:
         rows = np.sort(np.concatenate(chosen[part]))
-        result |= {f"x_{part}": x[rows], f"y_{part}": y[rows], f"rows_{part}": rows}
+        result |= {f"x_{part}{'.' * bool(name)}{name}": values[rows] for name, values in inputs.items()}
+        result |= {f"y_{part}": y[rows], f"rows_{part}": rows}
     return result
 
 

@@ -54,7 +54,7 @@ def _check_part(name: str, part: Split, splits: Splits, task: Task) -> None:
                 f"{label} of the {name} part are Python objects instead of numbers",
                 where=splits.source,
             )
-    if task in _CLASS_TASKS and arrays["targets"].ndim == 1:
+    if task in _CLASS_TASKS and (arrays["targets"].ndim == 1 or arrays["targets"].dtype == np.int64):
         _check_classes(name, arrays["targets"], splits)
 
 
@@ -63,12 +63,12 @@ def _check_classes(name: str, targets: np.ndarray, splits: Splits) -> None:
     if not np.array_equal(numbers, targets):
         raise DataError(f"class numbers of the {name} part are no whole numbers", where=splits.source)
     limit = len(splits.labels) or int(np.max(splits.train.y)) + 1
-    wrong = np.flatnonzero((numbers < 0) | (numbers >= limit))
+    wrong = np.argwhere((numbers < 0) | (numbers >= limit))
     if len(wrong):
         raise DataError(
             f"{len(wrong):,} labels of the {name} part are out of range",
-            where=f"{splits.source}, first at index {wrong[0]}",
-            why=f"class {numbers[wrong[0]]} where 0 to {limit - 1} are known",
+            where=f"{splits.source}, first at index {', '.join(map(str, wrong[0]))}",
+            why=f"class {numbers[tuple(wrong[0])]} where 0 to {limit - 1} are known",
         )
     if name == "train" and len(np.unique(numbers)) < 2:
         raise DataError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from penjing.contract import Estimate, Metric, Split, Splits
 from penjing.errors import PluginError
-from penjing.metrics import class_numbers, decisions
+from penjing.metrics import class_numbers, decisions, place_by_place
 from penjing.verify.audit import SliceAudit, audit_slices
 from penjing.verify.statistics import Interval, bootstrap_interval, paired_difference
 
@@ -132,6 +132,7 @@ def audit(
 def confusion(targets: Any, outputs: Any, classes: int, threshold: float = 0.5) -> list[list[int]]:
     """Counts by (true class, decided class)."""
     table = np.zeros((classes, classes), int)
+    targets, outputs = place_by_place(targets, outputs)
     np.add.at(table, (class_numbers(targets), decisions(outputs, threshold)), 1)
     return table.tolist()
 

@@ -61,8 +61,18 @@ def usable_model(given: Any) -> Any:
     model = open_model(Path(given)) if isinstance(given, (str, Path)) else given
     check_traceable(model)
     output_kind(model)  # refuses a model with several outputs
+    model = _with_plain_output(model)
     check_finite(model)
     return model
+
+
+def _with_plain_output(model: Any) -> Any:
+    """The same layers, with the one output by itself: a model may give it within a dict or a list."""
+    import keras
+
+    if type(model).__name__ != "Functional" or not isinstance(model.output, (dict, list, tuple)):
+        return model
+    return keras.Model(model.input, model.outputs[0], name=model.name)
 
 
 def check_saveable(model: Any) -> None:

@@ -19,6 +19,7 @@ from penjing.compression.plan import plan_steps, reference_training
 from penjing.compression.workbench import Workbench
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
 from penjing.errors import ModelError
+from penjing.export.litert import input_names
 from penjing.host import PluginHost
 from penjing.recipe import Recipe
 from penjing.report import render_report
@@ -187,10 +188,7 @@ def check_outputs(model: Any, job: Job) -> None:
     Raises:
         ModelError: Inputs or outputs do not fit.
     """
-    x = job.splits.train.x
-    given = list(x.values()) if isinstance(x, dict) else [x]
-    if len(given) != len(model.inputs):
-        raise ModelError(f"the model has {len(model.inputs)} inputs, the data {len(given)}")
+    given = _inputs_in_order(model, job.splits.train.x)
     for tensor, values in zip(model.inputs, given, strict=True):
         expected, found = tuple(tensor.shape[1:]), np.asarray(values).shape[1:]
         if len(expected) != len(found) or any(
@@ -206,8 +204,35 @@ def check_outputs(model: Any, job: Job) -> None:
     labels = job.splits.labels
     if job.task in ("classification", "ordinal"):
         classes = max(len(labels), int(np.max(np.asarray(job.splits.train.y))) + 1)
-        if np.asarray(job.splits.train.y).ndim == 1 and classes > outputs:
+        numbers = np.asarray(job.splits.train.y)
+        if (numbers.ndim == 1 or numbers.dtype == np.int64) and classes > outputs:
             raise ModelError(
                 f"the model has {outputs} outputs, the data {classes} classes",
                 hint="give the last layer one unit per class",
             )
+
+
+def _inputs_in_order(model: Any, x: Any) -> list[Any]:
+    """The data's inputs in the model's order: by name where there are several.
+
+    Raises:
+        ModelError: Their number or their names are not the model's.
+    """
+    given = list(x.values()) if isinstance(x, dict) else [x]
+    names = input_names(model)
+    if len(given) != len(names):
+        raise ModelError(
+            f"the model has {len(names)} inputs, the data {len(given)}",
+            where=f"model '{model.name}'",
+            why=f"it takes {', '.join(names)}",
+            hint=f"give each an array of its own by its name: x_train.{names[0]}" if len(names) > 1 else None,
+        )
+    if len(names) == 1:
+        return given
+    if set(x) != set(names):
+        raise ModelError(
+            "the data does not name the model's inputs",
+            where=f"model '{model.name}'",
+            why=f"the data has {', '.join(x)}; the model takes {', '.join(names)}",
+        )
+    return [x[name] for name in names]

@@ -42,7 +42,8 @@ def analyse_sensitivity(
     Raises:
         PenjingError: Model, data or metric cannot be used; says why and what to do.
     """
-    from penjing.runner.arrays import guess_task, load_arrays
+    from penjing.runner.arrays import load_arrays
+    from penjing.runner.task_guess import fitting_targets, guess_task
 
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
     model = in_float32(usable_model(model))[0]
@@ -52,7 +53,9 @@ def analyse_sensitivity(
     from penjing.metrics import metric_function, named_metric, usual_metric
     from penjing.runner.data_checks import check_splits
 
-    task = guess_task(splits, int(model.outputs[0].shape[-1]))
+    shape = model.outputs[0].shape[1:]
+    task = guess_task(splits.train.y, shape, output_kind(model))
+    splits = fitting_targets(splits, task, shape)
     described = named_metric(metric) if metric else usual_metric(task)
     check_splits(splits, task)
     reporter = reporter or SilentReporter()

@@ -132,7 +132,8 @@ class DecoupledLoss:
         second = ops.clip(second, EPSILON, 1 - EPSILON)
         target_part = first * ops.log(first / second) + (1 - first) * ops.log((1 - first) / (1 - second))
         others_part = softmax_divergence(teacher - 1e4 * is_target, student - 1e4 * is_target)
-        return self.temperature**2 * (self.settings.alpha * target_part + self.settings.beta * others_part)
+        parts = self.settings.alpha * target_part + self.settings.beta * others_part
+        return self.temperature**2 * _mean_per_example(parts)
 
 
 def softmax_divergence(teacher: Any, student: Any) -> Any:
