@@ -50,6 +50,12 @@ def test_a_ds_cnn_answers_the_same_as_its_file(options: dict[str, Any]) -> None:
     assert steps_apart(made, content, x).max() == 0
 
 
+def _ops() -> Any:
+    import keras
+
+    return keras.ops
+
+
 LAYERS = {
     "conv": (lambda k: lambda x: k.Conv2D(8, 3, activation="relu")(x), [(8, 8, 4)]),
     "large-conv": (lambda k: lambda x: k.Conv2D(8, 5, activation="relu6")(x), [(8, 8, 64)]),
@@ -99,6 +105,15 @@ LAYERS = {
     "leaky": (lambda k: lambda x: k.LeakyReLU()(x), [(40,)]),
     "hard-sigmoid": (lambda k: lambda x: k.Activation("hard_sigmoid")(x), [(40,)]),
     "gelu": (lambda k: lambda x: k.Dense(4)(k.Activation("gelu")(x)), [(40,)]),
+    "slices": (lambda k: lambda x: k.Dense(4)(x[:, -1]) - k.Dense(4)(x[:, 1:3, ::2][:, 0, :2]), [(5, 6)]),
+    "mean-of-axes": (lambda k: lambda x: k.Dense(4)(_ops().mean(k.Conv2D(6, 2)(x), axis=[1, 2])), [(7, 5, 3)]),
+    "mean-of-last": (lambda k: lambda x: k.Dense(4)(_ops().mean(x, axis=-1)), [(7, 5)]),
+    "largest": (lambda k: lambda x: k.Dense(4)(_ops().max(x, axis=1)), [(7, 5)]),
+    "halves": (lambda k: lambda x: k.Multiply()(_ops().split(k.Dense(8)(x), 2, axis=-1)), [(7,)]),
+    "augmented": (
+        lambda k: lambda x: k.Conv2D(3, 3)(k.CenterCrop(6, 5)(k.RandomContrast(0.3)(k.RandomFlip()(x)))),
+        [(8, 8, 3)],
+    ),
     "layer-norm": (lambda k: lambda x: k.Dense(4)(k.LayerNormalization()(x)), [(40,)]),
 }
 

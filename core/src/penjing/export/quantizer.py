@@ -19,6 +19,7 @@ from penjing.export.composition import compose, operator_names
 from penjing.export.file_layers import numbered, operator_precisions
 from penjing.export.flatbuffer import pack
 from penjing.export.int16 import mend_int16, prepare_int16
+from penjing.export.plain_operators import with_plain_operators
 from penjing.export.ranges import annotated, chosen_ranges, observe, share_ranges
 from penjing.export.weights import Bits, write_small_weights
 from penjing.quiet import caught_output
@@ -50,6 +51,8 @@ def write_quantized(
     """
     with numbered(model, list(settings.layers)):
         content = convert()
+    if settings.mode in INTEGER_MODES:
+        content = with_plain_operators(content)
     base: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     if settings.mode in FLOAT_MODES:
         _write_float_mode(base, model, settings)

@@ -15,6 +15,28 @@ from penjing.errors import ModelError
 
 layers = keras.layers
 
+_AUGMENTATIONS = (
+    layers.RandomBrightness,
+    layers.RandomColorDegeneration,
+    layers.RandomColorJitter,
+    layers.RandomContrast,
+    layers.RandomErasing,
+    layers.RandomFlip,
+    layers.RandomGaussianBlur,
+    layers.RandomGrayscale,
+    layers.RandomHue,
+    layers.RandomInvert,
+    layers.RandomPerspective,
+    layers.RandomPosterization,
+    layers.RandomRotation,
+    layers.RandomSaturation,
+    layers.RandomSharpness,
+    layers.RandomShear,
+    layers.RandomTranslation,
+    layers.RandomZoom,
+)
+"""They change images in training alone."""
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "kernel": tuple(KERNELS),
     "separable": (layers.SeparableConv1D, layers.SeparableConv2D),
@@ -27,6 +49,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
         layers.GaussianDropout,
         layers.ActivityRegularization,
         layers.Identity,
+        layers.AlphaDropout,
+        *_AUGMENTATIONS,
     ),
     "keep": (
         layers.Flatten,
@@ -37,6 +61,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
         layers.ZeroPadding2D,
         layers.Cropping1D,
         layers.Cropping2D,
+        layers.CenterCrop,
         layers.MaxPooling1D,
         layers.MaxPooling2D,
         layers.GlobalMaxPooling1D,
@@ -80,6 +105,10 @@ _OPERATIONS = {
     "Transpose": "keep",
     "Squeeze": "keep",
     "ExpandDims": "keep",
+    "GetItem": "keep",
+    "Split": "keep",
+    "Max": "keep",
+    "Mean": "mean",
 }
 _SNAKE = {"HardSigmoid": "hard_sigmoid", "HardSilu": "hard_silu"}
 
@@ -111,6 +140,9 @@ def _has_form(layer: Any) -> bool:
         return _is_one_product(layer)
     if isinstance(layer, layers.UpSampling2D):
         return bool(layer.interpolation == "nearest")
+    if isinstance(layer, layers.CenterCrop):  # it scales images that are smaller
+        sizes = [node.input_tensors[0].shape[-3:-1] for node in layer._inbound_nodes]
+        return all((height or 0) >= layer.height and (width or 0) >= layer.width for height, width in sizes)
     if isinstance(layer, layers.ReLU):
         return not layer.threshold and (
             layer.max_value in (None, 6) if not layer.negative_slope else not layer.max_value
@@ -206,6 +238,28 @@ def arithmetic_of(node: Any) -> Step:
         why="only sums, differences and products of tensors, and of a tensor and a constant, are known",
         hint=f'leave it in float32: exclude = ["{operation.name}"]',
     )
+
+
+def mean_axes(node: Any) -> tuple[int, ...]:
+    """The axes that a node of kind "mean" averages over, the batch's being 0.
+
+    Raises:
+        ModelError: It averages over the examples.
+    """
+    rank = len(node.input_tensors[0].shape)
+    if isinstance(node.operation, keras.layers.Layer):
+        return tuple(range(1, rank - 1))
+    given = node.operation.axis
+    axes = range(rank) if given is None else given if isinstance(given, (list, tuple)) else [given]
+    found = tuple(sorted(axis % rank for axis in axes))
+    if 0 in found:
+        raise ModelError(
+            "a mean over the examples has no form with simulated quantization",
+            where=f"operation '{node.operation.name}'",
+            why="a file answers one example at a time",
+            hint="give the mean's axes, without the first",
+        )
+    return found
 
 
 def join_of(node: Any) -> tuple[str, int]:

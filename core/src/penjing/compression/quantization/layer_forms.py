@@ -268,10 +268,10 @@ class LayerForms(Walk):
         self.give(node, Flow(*layer([flow.tensor for flow in flows], [flow.grid for flow in flows])))
 
     def on_mean(self, node: Any) -> None:
-        """Global average pooling."""
+        """Global average pooling, or a mean over axes of an example."""
         self.refuse_mask(node, "the number that it divides by differs from example to example")
         flow = self.flow(node)
-        axes = tuple(range(1, len(flow.tensor.shape) - 1))
+        axes = coverage.mean_axes(node)
         keepdims = bool(getattr(node.operation, "keepdims", False))
         layer = QuantizedMean(
             axes=axes, keepdims=keepdims, range=self.range_of("linear"), name=self.name_for(node.operation)
