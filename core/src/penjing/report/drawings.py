@@ -33,10 +33,14 @@ def size_and_metric(names: Sequence[str], flash_bytes: Sequence[int], values: Se
         f'<polyline class="line" points="{points}"/>',
     ]
     for index, value in enumerate(values):
+        # In a valley the line would run through a number above its dot.
+        around = values[max(0, index - 1) : index + 2]
+        in_valley = value == min(around) < max(around)
         parts.append(
             f'<circle class="dot" cx="{line.x(index):.1f}" cy="{line.y(value):.1f}" r="4">'
             f"<title>{escape(names[index])}: {value:.4f}</title></circle>"
-            f'<text class="value" x="{line.x(index):.1f}" y="{line.y(value) - 10:.1f}">{value:.4f}</text>'
+            f'<text class="value" x="{line.x(index):.1f}" y="{line.y(value) + (20 if in_valley else -10):.1f}">'
+            f"{value:.4f}</text>"
         )
     parts.append(line.names(names))
     second = _svg(f"{metric} on the validation part after each step", parts)
@@ -100,14 +104,14 @@ def difference_bar(estimate: float, low: float, high: float, limit: float | None
     parts = [
         f'<line class="axis" x1="10" x2="{_WIDTH - 10}" y1="40" y2="40"/>',
         f'<rect class="interval" x="{x(low):.1f}" y="32" width="{max(2.0, x(high) - x(low)):.1f}" height="16"/>',
-        f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="18" y2="62"/>',
+        f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="28" y2="62"/>',
         f'<text class="value" x="{x(0):.1f}" y="76">no change</text>',
         f'<circle class="dot" cx="{x(estimate):.1f}" cy="40" r="5"/>',
         f'<text class="value" x="{x(estimate):.1f}" y="24">{estimate:+.4f}</text>',
     ]
     if limit is not None:
         parts.append(
-            f'<line class="limit" x1="{x(limit):.1f}" x2="{x(limit):.1f}" y1="18" y2="62"/>'
+            f'<line class="limit" x1="{x(limit):.1f}" x2="{x(limit):.1f}" y1="28" y2="62"/>'
             f'<text class="value" x="{x(limit):.1f}" y="92">limit {limit:+.4f}</text>'
         )
     return _svg(f"Difference {estimate:+.4f}, interval {low:+.4f} to {high:+.4f}", parts, height=100)
