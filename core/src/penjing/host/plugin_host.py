@@ -17,7 +17,14 @@ from penjing.host.deprecations import deprecated_fields, deprecated_hooks, warn_
 from penjing.host.discovery import Entry, disabled_names, entries
 from penjing.host.import_strings import import_for
 from penjing.host.loading import check_hooks, import_plugin
-from penjing.host.problems import call_problem, conflict_problem, contribution_problem, described, wrong_type_problem
+from penjing.host.problems import (
+    all_of,
+    call_problem,
+    conflict_problem,
+    contribution_problem,
+    described,
+    wrong_type_problem,
+)
 from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem, reason_of
 from penjing.host.tracing import CallLog, HookCall
 
@@ -322,7 +329,8 @@ class PluginHost:
         """Everything that an implementation yields, or nothing at all when it fails half-way: no half results."""
         try:
             with self._log.timed(plugin.source, hook) as answer:
-                items = list(implementation.function(*(arguments[name] for name in implementation.argnames)) or ())
+                given = implementation.function(*(arguments[name] for name in implementation.argnames))
+                items = all_of(given, expected)
                 answer.append(", ".join(map(described, items)) or "nothing")
         except FAILURES as error:
             plugin.problems.append(call_problem(plugin.source, hook, error))
