@@ -23,10 +23,12 @@ from penjing.host.problems import (
     conflict_problem,
     contribution_problem,
     described,
+    section_problem,
     wrong_type_problem,
 )
 from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem, reason_of
 from penjing.host.tracing import CallLog, HookCall
+from penjing.host.validation import wrong_field
 
 log = logging.getLogger("penjing")
 
@@ -256,7 +258,11 @@ class PluginHost:
             arguments = {"run": run, "evaluation": evaluation}
             hook = "penjing_report_sections"
             for section in self._items(plugin, hook, implementation, arguments, contract.ReportSection):
-                sections.append(Contribution(section, plugin.source))
+                fault = wrong_field(section)
+                if fault is None:
+                    sections.append(Contribution(section, plugin.source))
+                else:
+                    plugin.problems.append(section_problem(plugin.source, fault))
             for problem in plugin.problems[known:]:
                 log.warning("plugin %s", problem)
         return sections

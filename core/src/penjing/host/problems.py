@@ -64,6 +64,11 @@ def contribution_problem(source: PluginSource, item: Any) -> Problem | None:
     return contract_problem(source, f"domain '{item.name}'", theirs)
 
 
+def section_problem(source: PluginSource, fault: str) -> Problem:
+    hint = "see penjing.contract.ReportSection"
+    return Problem(source=source, stage="contribution", reason=f"a section of the report {fault}", hint=hint)
+
+
 def contract_problem(source: PluginSource, what: str, theirs: int) -> Problem | None:
     """Why something that is written for a version of the contract cannot be used with this one; None when it can."""
     newest, oldest = contract.CONTRACT_VERSION, contract.OLDEST_CONTRACT_VERSION

@@ -52,10 +52,10 @@ def contribution_fault(item: Any) -> str | None:
             return fault
     if isinstance(item, contract.Target) and not (_is_size(item.flash_bytes) and _is_size(item.ram_bytes)):
         return f"has {item.flash_bytes!r} bytes of flash and {item.ram_bytes!r} of RAM, which must be whole numbers"
-    return _wrong_field(item)
+    return wrong_field(item)
 
 
-def _wrong_field(item: Any) -> str | None:
+def wrong_field(item: Any) -> str | None:
     """The first field that should be a text, or a tuple of texts, and is none: whoever lists it would stumble."""
     for field in dataclasses.fields(item):
         value, kind = getattr(item, field.name), str(field.type)
