@@ -24,6 +24,7 @@ from penjing.host.problems import (
     contribution_problem,
     described,
     section_problem,
+    twin_problem,
     wrong_type_problem,
 )
 from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem, reason_of
@@ -287,6 +288,11 @@ class PluginHost:
             # A hook that is misspelled or takes wrong arguments is the author's mistake; running the rest of the
             # plugin would hide it.
             plugin.module = None
+            return
+        twin = next((p for p in self._plugins if p is not plugin and p.module is plugin.module), None)
+        if twin is not None and self._manager.is_registered(plugin.module):
+            plugin.module = None
+            plugin.problems.append(twin_problem(plugin.source, twin.source))
             return
         try:
             self._manager.register(plugin.module, name=f"{plugin.source}")

@@ -64,6 +64,11 @@ def contribution_problem(source: PluginSource, item: Any) -> Problem | None:
     return contract_problem(source, f"domain '{item.name}'", theirs)
 
 
+def twin_problem(source: PluginSource, twin: PluginSource) -> Problem:
+    reason = f"'{source.module}' is what {twin} names already"
+    return Problem(source=source, stage="register", reason=reason, hint="leave one of the two entry points out")
+
+
 def section_problem(source: PluginSource, fault: str) -> Problem:
     hint = "see penjing.contract.ReportSection"
     return Problem(source=source, stage="contribution", reason=f"a section of the report {fault}", hint=hint)
