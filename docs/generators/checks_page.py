@@ -40,9 +40,9 @@ def test_conformance(subject, check):
 ```
 
 `check_domain`, `check_technique` and `check_subject` give the same as a list of results. With
-`pytest_plugins = ["penjing.testing.fixtures"]` in `conftest.py` two fixtures are there as well: `isolated_host` makes a host
-of the plugin modules that it is given and of nothing that is installed; `fake_distributions` is a folder of distributions,
-broken ones too, that new processes find.
+`pytest_plugins = ["penjing.testing.fixtures"]` in `conftest.py` two fixtures are there as well: `isolated_host` makes a
+host of the plugin modules that it is given and of nothing that is installed; `fake_distributions` is a folder of
+distributions, broken ones too, that new processes find.
 """
 
 TITLES = {
