@@ -23,6 +23,26 @@ check_arena_is_within_the_budget = "TensorFlow Lite Micro has no such operator y
 The table's name is that of the domain, technique or exporter, or of the distribution where a plugin is checked by
 itself, as one that observes. `penjing plugins check` shows each as known, with its reason. They are strict: once the
 check holds again, the entry is a failure.
+
+In a plugin's own tests `parametrize_with_checks` takes names, or subjects that say how to be quick, and known failures
+that are nobody else's business:
+
+```python
+from penjing.testing import DomainUnderTest, parametrize_with_checks
+
+
+@parametrize_with_checks(
+    [DomainUnderTest("keyword-spotting", overrides=["reference.epochs=2"])],
+    expected_failures={"check_model_beats_the_baseline": "two epochs are too few"},
+)
+def test_conformance(subject, check):
+    check(subject)
+```
+
+`check_domain`, `check_technique` and `check_subject` give the same as a list of results. With
+`pytest_plugins = ["penjing.testing.fixtures"]` in `conftest.py` two fixtures are there as well: `isolated_host` makes a
+host of the plugin modules that it is given and of nothing that is installed; `fake_distributions` is a folder of
+distributions, broken ones too, that new processes find.
 """
 
 TITLES = {

@@ -7,6 +7,7 @@ import dataclasses
 import html
 import inspect
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -50,7 +51,8 @@ def one_line(text: str | None) -> str:
 
 def cell(text: str) -> str:
     """Text that may stand in a table's cell."""
-    return text.replace("|", "\\|")
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(code(part[1:-1]) if part[:1] == "`" else part.replace("|", "\\|") for part in parts)
 
 
 def code(text: str) -> str:

@@ -83,7 +83,8 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 def test_the_exit_codes_are_as_help_says(run_penjing, tmp_path: Path) -> None:
     text = " ".join(run_penjing("--help").stdout.split())
-    assert "Exit codes: 0 done; 1 a limit or check failed; 2 a mistake in the command or its input; 70" in text
+    assert "Exit codes: 0 done; 1 a limit or check failed; 2 a mistake in the command, its input or a plugin" in text
+    assert "70 an unexpected error; 130 interrupted" in text
     assert run_penjing("domains").returncode == 0
     assert run_penjing("doctor", env={"PENJING_CACHE": "/dev/null/cache"}).returncode == 1
     assert run_penjing("inspect", "none.tflite").returncode == 2

@@ -94,7 +94,12 @@ def test_of_report_sections_a_failing_hook_gives_none_and_the_others_give_theirs
         def penjing_report_sections(self, run: RunInfo, evaluation: Evaluation):
             yield ReportSection(title=f"{run.domain} {sorted(evaluation.outputs)}", html="<p></p>")
 
-    host = PluginHost.from_modules({"wrecker": Wrecker(), "writer": Writer()})
+    class Scribbler:
+        @hookimpl
+        def penjing_report_sections(self, run: RunInfo):
+            yield ReportSection(title="five", html=5)  # type: ignore[arg-type]
+
+    host = PluginHost.from_modules({"wrecker": Wrecker(), "writer": Writer(), "scribbler": Scribbler()})
     empty = Split(x=(), y=(), ids=())
     evaluation = Evaluation(
         splits=Splits(train=empty, validation=empty, test=empty, source="", sha256=""),
@@ -107,6 +112,7 @@ def test_of_report_sections_a_failing_hook_gives_none_and_the_others_give_theirs
     found = [(s.value.title, s.source.entry_point) for s in sections]
     assert found == [("leaks ['compressed', 'reference']", "writer")]
     assert "no ink" in caplog.text and "test-wrecker" in caplog.text
+    assert "test-scribbler 0" in caplog.text and "a section of the report has html 5" in caplog.text
 
 
 def _decider(answer: object) -> object:

@@ -6,8 +6,9 @@ from the kind: 2 for usage and input, 1 for a limit or check that failed.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class PenjingError(Exception):
@@ -95,6 +96,32 @@ class CheckFailedError(PenjingError):
     """A limit or check does not hold: an invariant, a budget line, the conformance of a file."""
 
     exit_code = 1
+
+
+@contextlib.contextmanager
+def as_plugin_error(what: str, where: str) -> Iterator[None]:
+    """Around a call of a plugin's code: what it raises, or ends the process with, names the plugin. Errors that are
+    penjing's own go through, since they say what is wrong.
+
+    Args:
+        what: "the technique 'x' failed".
+        where: The plugin with its version.
+
+    Raises:
+        PluginError: Instead of anything else.
+    """
+    try:
+        yield
+    except PenjingError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = str(error)
+        raise PluginError(
+            what,
+            where=where,
+            why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
+            hint="run with --debug for the traceback; tell the plugin's author",
+        ) from error
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:

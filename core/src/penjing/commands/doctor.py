@@ -41,7 +41,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     for status in host.plugins:
         if status.source.is_core:
             continue
-        lines += [{"name": f"plugin {status.source.distribution}", **vars(line)} for line in _plugin(status)]
+        lines += [{"name": f"plugin {status.source.distribution}", **vars(line)} for line in _plugin(status, host)]
     healthy = all(line["ok"] for line in lines)
     if as_json:
         print_json({"healthy": healthy, "checks": lines})
@@ -84,7 +84,11 @@ def _packages() -> HealthResult:
     return HealthResult(ok=True, message=", ".join(f"{name} {metadata.version(name)}" for name in names))
 
 
-def _plugin(status: PluginStatus) -> list[HealthResult]:
+SLOW = 1.0
+"""Seconds that a plugin may take to load, as every command that needs plugins waits for it."""
+
+
+def _plugin(status: PluginStatus, host: PluginHost) -> list[HealthResult]:
     """Lines of a plugin: one that all is well, or each problem."""
     source = status.source
     if status.problems:
@@ -104,4 +108,12 @@ def _plugin(status: PluginStatus) -> list[HealthResult]:
         wanted = " ".join(f"'{requirement}'" for requirement in unmet)
         return [HealthResult(ok=False, message=f"{source.version} {needs(unmet)}", remedy=f"pip install {wanted}")]
     said = "".join(f"; {sentence}" for sentence in status.deprecations)
-    return [HealthResult(ok=True, message=f"{source.version}, {status.status}{said}", remedy="")]
+    took = {call.hook: call.seconds for call in host.calls if call.source == source}
+    if sum(took.values()) < SLOW:
+        return [HealthResult(ok=True, message=f"{source.version}, {status.status}{said}", remedy="")]
+    parts = ", ".join(f"{hook} {seconds:.1f} s" for hook, seconds in took.items() if seconds >= SLOW / 10)
+    message = (
+        f"{source.version}, {status.status}{said}; takes {sum(took.values()):.1f} s to load, each time that penjing "
+    )
+    remedy = f"tell its author; PENJING_DISABLE_PLUGINS={source.entry_point} leaves it out"
+    return [HealthResult(ok=True, message=f"{message}loads plugins: {parts}", remedy=remedy)]

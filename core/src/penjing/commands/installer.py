@@ -24,7 +24,7 @@ class Origin:
     """Where an installed distribution came from, as its own metadata says."""
 
     kind: str
-    """index, folder, file, archive or version control."""
+    """index, folder, file, archive, version control, or path: on the import path, and nobody says how it got there."""
     address: str
     """Empty for an index: the metadata does not keep which."""
     editable: bool = False
@@ -33,7 +33,9 @@ class Origin:
 
     def __str__(self) -> str:
         if self.kind == "index":
-            return f"a package index (installed by {self.installer or 'an unknown installer'})"
+            return f"a package index (installed by {self.installer})"
+        if self.kind == "path":
+            return f"{self.address}, on the import path; nobody says how it got there"
         at = f" at {self.revision}" if self.revision else ""
         return f"{self.address}{at}{', editable' if self.editable else ''}"
 
@@ -50,6 +52,9 @@ def origin_of(distribution: str) -> Origin | None:
     except ValueError:
         document = None
     if not isinstance(document, dict) or not isinstance(document.get("url"), str):
+        if not installer:
+            # As of a wheel or a folder in PYTHONPATH, and of packages that an operating system brings.
+            return Origin(kind="path", address=str(found.locate_file("")).rstrip("/"))
         return Origin(kind="index", address="", installer=installer)
     if "vcs_info" in document:
         revision = str(document["vcs_info"].get("commit_id", ""))
@@ -128,7 +133,7 @@ def installed_plugins() -> dict[str, Entry]:
 def frozen(distribution: str, version: str) -> str:
     """A line that pip understands and that gives the same again."""
     origin = origin_of(distribution)
-    if origin is None or origin.kind == "index":
+    if origin is None or origin.kind in ("index", "path"):
         return f"{distribution}=={version}"
     if origin.editable:
         return f"-e {origin.address}"

@@ -188,8 +188,8 @@ def _domain_summaries(ctx: click.Context) -> dict[str, str]:
 def main(ctx: click.Context, no_plugins: bool, debug: bool) -> None:
     """Small AI models that people can trust: prune, quantize, distil, and check the file that comes out.
 
-    Exit codes: 0 done; 1 a limit or check failed; 2 a mistake in the command or its input; 70 a mistake in penjing or
-    a plugin; 130 interrupted; 141 nobody reads the output any more.
+    Exit codes: 0 done; 1 a limit or check failed; 2 a mistake in the command, its input or a plugin that it needs; 70
+    an unexpected error; 130 interrupted; 141 nobody reads the output any more.
     """
     if ctx.obj is not None:
         ctx.default_map = default_map(ctx.obj, VERBS)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penjing.commands.output import print_json
-from penjing.errors import UsageError, did_you_mean
+from penjing.errors import MissingExtraError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from penjing.testing.checks import CheckResult
@@ -69,6 +69,7 @@ def check(
 def _run(
     name: str, recipe: str | None, overrides: tuple[str, ...], stages: set[str], as_json: bool
 ) -> list[CheckResult]:
+    from penjing.heavy import import_tensorflow
     from penjing.testing.checks import run_check
     from penjing.testing.conformance import STAGES, checks_for, deprecations_of, subjects_of
     from penjing.testing.known_failures import known_failures
@@ -79,6 +80,9 @@ def _run(
     subjects = subjects_of(name, overrides, recipe)
     # Of all of them first: a mistake in the last one's list should not wait for the run of the first.
     known = [known_failures(subject, checks_for(subject)) for subject in subjects]
+    if stages != {"plugin"}:
+        with contextlib.suppress(MissingExtraError):
+            import_tensorflow()  # a check that needs it and lacks it says so; its start-up notes are nobody's
     if not as_json:
         for sentence in deprecations_of(name):
             click.secho(f"deprecated: {sentence}", fg="yellow")

@@ -24,6 +24,7 @@ from penjing.compression import checkpoint
 from penjing.compression.determinism import fingerprint, seed_everything
 from penjing.compression.model_tree import check_finite
 from penjing.compression.plan import PlannedStep
+from penjing.compression.technique_calls import applied
 from penjing.compression.workbench import Workbench
 from penjing.contract import (
     ExportSettings,
@@ -36,7 +37,7 @@ from penjing.contract import (
     StepOutcome,
     Violation,
 )
-from penjing.errors import CheckFailedError, PenjingError, PluginError, RunFolderError
+from penjing.errors import CheckFailedError, PluginError, RunFolderError, as_plugin_error
 from penjing.export.litert import to_litert
 
 
@@ -227,25 +228,7 @@ def _run_step(
         reference=lambda: checkpoint.load_model(reference_path),
         augmented=bench.augment is not None,
     )
-    apply = resolve(step.technique.apply, step.source)
-    try:
-        outcome = apply(context, step.settings)
-    except PenjingError as error:
-        if error.where is None:
-            error = type(error)(error.what, where=f"step {step.number}, {name}", why=error.why, hint=error.hint)
-        raise error
-    except Exception as error:
-        raise PluginError(
-            f"the technique '{name}' failed",
-            where=f"{step.source}, step {step.number}",
-            why=f"{type(error).__name__}: {error}",
-            hint="run with --debug for the traceback; tell the plugin's author",
-        ) from error
-    if not isinstance(outcome, StepOutcome):
-        raise PluginError(
-            f"the technique '{name}' returned {type(outcome).__name__} instead of StepOutcome",
-            where=f"{step.source}, {step.technique.apply}",
-        )
+    outcome = applied(step, context, resolve)
     _check_step(state, step, outcome)
     settings = outcome.export or state.export
     content = export(outcome.model, settings, bench)
@@ -299,11 +282,12 @@ def _check_file(state: _State, step: PlannedStep, outcome: StepOutcome, content:
 
 def check_promises(invariants: Sequence[Invariant], check: Callable[[Invariant], Sequence[Violation]]) -> list[str]:
     """Broken promises, a line each."""
-    return [
-        f"{invariant.summary}: {violation.layer}: {violation.detail}"
-        for invariant in invariants
-        for violation in check(invariant)
-    ]
+    broken = []
+    for invariant in invariants:
+        kind = f"{type(invariant).__module__}:{type(invariant).__qualname__}"
+        with as_plugin_error("a promise could not be checked", kind):
+            broken += [f"{invariant.summary}: {each.layer}: {each.detail}" for each in check(invariant)]
+    return broken
 
 
 def _broken(who: str, broken: Sequence[str]) -> CheckFailedError:

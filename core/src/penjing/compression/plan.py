@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from penjing.compression.settings.training import TrainingSettings
 from penjing.contract import Technique
-from penjing.errors import RecipeError, did_you_mean
+from penjing.errors import PluginError, RecipeError, as_plugin_error, did_you_mean
 from penjing.recipe import Recipe
 
 
@@ -47,6 +47,7 @@ def plan_steps(recipe: Recipe, host: TechniqueSource, resolve: Resolve) -> tuple
     Raises:
         RecipeError: An unknown technique or setting, a value out of range, or a step that may not stand where it
             stands; `where` is file and line, `hint` the nearest valid name.
+        PluginError: What a technique says of its settings or conflicts cannot be used.
     """
     planned: list[PlannedStep] = []
     for index, step in enumerate(recipe.steps):
@@ -79,9 +80,17 @@ def plan_steps(recipe: Recipe, host: TechniqueSource, resolve: Resolve) -> tuple
                     else f"move '{second}' before '{first}'",
                 )
         model = resolve(technique.settings, contribution.source)
-        settings = check_settings(model, step.settings, recipe, ("steps", index), f"technique '{technique.name}'")
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise PluginError(
+                f"the settings of '{technique.name}' are no pydantic model",
+                where=f"{contribution.source}, {technique.settings}",
+            )
+        with as_plugin_error(f"'{technique.settings}' failed", str(contribution.source)):
+            settings = check_settings(model, step.settings, recipe, ("steps", index), f"technique '{technique.name}'")
         if technique.conflict is not None:
-            _check_conflicts(resolve(technique.conflict, contribution.source), planned, settings, recipe, index)
+            conflict = resolve(technique.conflict, contribution.source)
+            with as_plugin_error(f"'{technique.conflict}' failed", str(contribution.source)):
+                _check_conflicts(conflict, planned, settings, recipe, index)
         planned.append(
             PlannedStep(number=index + 1, technique=technique, settings=settings, source=contribution.source)
         )

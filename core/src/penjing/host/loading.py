@@ -67,7 +67,12 @@ def _unmet(entry: Entry) -> str:
 def check_hooks(module: Any, source: PluginSource) -> list[Problem]:
     """Faults of a plugin's hook implementations that pluggy would ignore or report without saying whose they are."""
     problems = []
-    for name in dir(module):
+    try:
+        names = dir(module)
+    except Exception as error:
+        hint = f"pip install --upgrade {source.distribution}"
+        return [_hook_problem(source, f"what the plugin holds cannot be looked at: {reason_of(error)}", hint)]
+    for name in names:
         try:
             # Statically, as pluggy does: a plugin may be an object, and its properties are nobody's business here.
             static = inspect.getattr_static(module, name, None)
@@ -111,6 +116,10 @@ def _check_marked(
     if mark.get("wrapper") or mark.get("hookwrapper"):
         reason = f"hook '{hook}' is marked as a wrapper, and penjing calls each plugin apart from the others"
         return [_hook_problem(source, reason, "mark it with @penjing.hookimpl alone")]
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return [
+            _hook_problem(source, f"hook '{hook}' is async, and penjing awaits nothing", "write 'def' without 'async'")
+        ]
     return _check_arguments(hook, function, source)
 
 
@@ -118,7 +127,11 @@ def _check_arguments(hook: str, function: Callable[..., Any], source: PluginSour
     allowed = list(inspect.signature(HOOKS[hook]).parameters)
     problems = []
     for argument, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        hint = f"its arguments are ({', '.join(allowed)}), without defaults"
+        if argument == "self" and not inspect.ismethod(function):
+            reason = f"hook '{hook}' is a method of a class, and the entry point names the class"
+            hint = "name an instance in the entry point: package.plugin:plugin, with plugin = Plugin()"
+        elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             reason = f"hook '{hook}' takes *{argument}, which is never passed"
         elif argument not in allowed:
             reason = f"hook '{hook}' has no argument '{argument}'"
@@ -128,7 +141,6 @@ def _check_arguments(hook: str, function: Callable[..., Any], source: PluginSour
             reason = f"argument '{argument}' of hook '{hook}' is keyword-only, so it is never passed"
         else:
             continue
-        hint = f"its arguments are ({', '.join(allowed)}), without defaults"
         problems.append(_hook_problem(source, reason, hint))
     return problems
 

@@ -17,9 +17,19 @@ from penjing.host.deprecations import deprecated_fields, deprecated_hooks, warn_
 from penjing.host.discovery import Entry, disabled_names, entries
 from penjing.host.import_strings import import_for
 from penjing.host.loading import check_hooks, import_plugin
-from penjing.host.problems import call_problem, conflict_problem, contribution_problem, described, wrong_type_problem
+from penjing.host.problems import (
+    all_of,
+    call_problem,
+    conflict_problem,
+    contribution_problem,
+    described,
+    section_problem,
+    twin_problem,
+    wrong_type_problem,
+)
 from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem, reason_of
 from penjing.host.tracing import CallLog, HookCall
+from penjing.host.validation import wrong_field
 
 log = logging.getLogger("penjing")
 
@@ -249,7 +259,11 @@ class PluginHost:
             arguments = {"run": run, "evaluation": evaluation}
             hook = "penjing_report_sections"
             for section in self._items(plugin, hook, implementation, arguments, contract.ReportSection):
-                sections.append(Contribution(section, plugin.source))
+                fault = wrong_field(section)
+                if fault is None:
+                    sections.append(Contribution(section, plugin.source))
+                else:
+                    plugin.problems.append(section_problem(plugin.source, fault))
             for problem in plugin.problems[known:]:
                 log.warning("plugin %s", problem)
         return sections
@@ -274,6 +288,11 @@ class PluginHost:
             # A hook that is misspelled or takes wrong arguments is the author's mistake; running the rest of the
             # plugin would hide it.
             plugin.module = None
+            return
+        twin = next((p for p in self._plugins if p is not plugin and p.module is plugin.module), None)
+        if twin is not None and self._manager.is_registered(plugin.module):
+            plugin.module = None
+            plugin.problems.append(twin_problem(plugin.source, twin.source))
             return
         try:
             self._manager.register(plugin.module, name=f"{plugin.source}")
@@ -322,7 +341,8 @@ class PluginHost:
         """Everything that an implementation yields, or nothing at all when it fails half-way: no half results."""
         try:
             with self._log.timed(plugin.source, hook) as answer:
-                items = list(implementation.function(*(arguments[name] for name in implementation.argnames)) or ())
+                given = implementation.function(*(arguments[name] for name in implementation.argnames))
+                items = all_of(given, expected)
                 answer.append(", ".join(map(described, items)) or "nothing")
         except FAILURES as error:
             plugin.problems.append(call_problem(plugin.source, hook, error))

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from penjing import __version__, contract
 from penjing.host.source import CORE, FAILURES, PluginSource, Problem, reason_of
 from penjing.host.validation import contribution_fault
+
+MOST_ITEMS = 10_000
+"""More than any plugin contributes; a generator that never ends has more."""
+
+
+def all_of(given: Any, expected: type[Any]) -> list[Any]:
+    """Everything that a hook gave; nothing where it gave None.
+
+    Raises:
+        TypeError: It gave one thing, or something that is no iterable.
+        ValueError: It gives without end.
+    """
+    if isinstance(given, expected):
+        raise TypeError(f"it gave one {expected.__name__} and no iterable of them: yield it, or return it in a list")
+    if given is None:
+        return []
+    items = list(itertools.islice(given, MOST_ITEMS + 1))
+    if len(items) > MOST_ITEMS:
+        raise ValueError(f"it gave more than {MOST_ITEMS:,} things: does it end?")
+    return items
 
 
 def call_problem(source: PluginSource, hook: str, error: BaseException) -> Problem:
@@ -41,6 +62,16 @@ def contribution_problem(source: PluginSource, item: Any) -> Problem | None:
         return Problem(source=source, stage="contribution", reason=reason, hint=f"see penjing.contract.{kind}")
     theirs = getattr(item, "contract_version", contract.CONTRACT_VERSION)
     return contract_problem(source, f"domain '{item.name}'", theirs)
+
+
+def twin_problem(source: PluginSource, twin: PluginSource) -> Problem:
+    reason = f"'{source.module}' is what {twin} names already"
+    return Problem(source=source, stage="register", reason=reason, hint="leave one of the two entry points out")
+
+
+def section_problem(source: PluginSource, fault: str) -> Problem:
+    hint = "see penjing.contract.ReportSection"
+    return Problem(source=source, stage="contribution", reason=f"a section of the report {fault}", hint=hint)
 
 
 def contract_problem(source: PluginSource, what: str, theirs: int) -> Problem | None:

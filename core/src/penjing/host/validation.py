@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
@@ -46,9 +47,27 @@ def contribution_fault(item: Any) -> str | None:
     if not isinstance(name, str) or not name.strip():
         return f"has the name {name!r}, which must be a text"
     if isinstance(item, contract.Domain):
-        return _first_fault(item, _DOMAIN_CHECKS)
+        fault = _first_fault(item, _DOMAIN_CHECKS)
+        if fault is not None:
+            return fault
     if isinstance(item, contract.Target) and not (_is_size(item.flash_bytes) and _is_size(item.ram_bytes)):
         return f"has {item.flash_bytes!r} bytes of flash and {item.ram_bytes!r} of RAM, which must be whole numbers"
+    return wrong_field(item)
+
+
+def wrong_field(item: Any) -> str | None:
+    """The first field that should be a text, or a tuple of texts, and is none: whoever lists it would stumble."""
+    for field in dataclasses.fields(item):
+        value, kind = getattr(item, field.name), str(field.type)
+        if kind in ("str", "str | None"):
+            if not isinstance(value, str) and not (value is None and kind == "str | None"):
+                return f"has {field.name} {value!r}, which must be a text"
+        elif kind == "tuple[str, ...]":
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                return f"has {field.name} of type {type(value).__name__}, which must be a tuple of texts"
+            wrong = next((each for each in value if not isinstance(each, str)), None)
+            if wrong is not None:
+                return f"has {wrong!r} among its {field.name}, which must be texts"
     return None
 
 

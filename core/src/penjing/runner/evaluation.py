@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from penjing.contract import Estimate, Metric, Split, Splits
-from penjing.errors import PluginError
+from penjing.errors import as_plugin_error
 from penjing.metrics import class_numbers, decisions, place_by_place
 from penjing.verify.audit import SliceAudit, audit_slices
 from penjing.verify.statistics import Interval, bootstrap_interval, paired_difference
@@ -54,16 +54,9 @@ def score(
     resampled: set[str] = set()
     for metric in metrics:
         function = functions[metric.name]
-        try:
+        with as_plugin_error(f"the metric '{metric.name}' failed", metric.function):
             system = metric.kind == "system"
             found = function(predict, split, splits) if system else function(split.y, outputs)
-        except Exception as error:
-            raise PluginError(
-                f"the metric '{metric.name}' failed",
-                where=metric.function,
-                why=f"{type(error).__name__}: {error}",
-                hint="run with --debug for the traceback",
-            ) from error
         if isinstance(found, Mapping):
             entries = {f"{metric.name}[{_key(key, splits.labels)}]": value for key, value in found.items()}
         else:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penjing.contract import ExportSettings, LayerChange
+from penjing.contract import ExportSettings
 from penjing.heavy import import_tensorflow
 from penjing.host import PluginHost
 from penjing.html_table import html_table
@@ -81,15 +81,14 @@ def explain_recipe(
         from penjing.runner.job import domain_job
 
         network = domain_job(host, domain, chosen, splits, seed).build_model()
+    from penjing.compression.technique_calls import explained, previewed
+
     settings = ExportSettings()
     before = _costs(network, settings)
-    explained = []
+    tables = []
     for index, step in enumerate(steps):
-        if step.technique.explain is None:
-            changes = [LayerChange(layer="", change="the technique does not explain itself")]
-        else:
-            changes = host.resolve(step.technique.explain, step.source)(network, step.settings)
-        explained.append(
+        changes = explained(step, network, host.resolve)
+        tables.append(
             {
                 "number": step.number,
                 "technique": step.technique.name,
@@ -98,10 +97,10 @@ def explain_recipe(
                 "notes": _notes(step, steps[:index], steps[index + 1 :]),
             }
         )
-        if step.technique.preview is not None:
-            preview = host.resolve(step.technique.preview, step.source)(network, step.settings)
+        preview = previewed(step, network, host.resolve)
+        if preview is not None:
             network, settings = preview.model, preview.export or settings
-    return Explanation(steps=explained, before=before, expected=_costs(network, settings))
+    return Explanation(steps=tables, before=before, expected=_costs(network, settings))
 
 
 def _notes(step: PlannedStep, earlier: Sequence[PlannedStep], later: Sequence[PlannedStep]) -> list[str]:

@@ -18,7 +18,7 @@ from penjing.contract import (
     Splits,
     Task,
 )
-from penjing.errors import PluginError
+from penjing.errors import PluginError, as_plugin_error
 from penjing.host import Contribution, PluginHost
 from penjing.recipe import Recipe
 from penjing.runner.code_hash import code_hash
@@ -74,7 +74,8 @@ def load_splits(
     """
     load = host.resolve(domain.value.load_data, domain.source)
     request = DataRequest(path=path, seed=seed, options=dict(recipe.data), progress=progress)
-    splits = load(request)
+    with as_plugin_error("the data could not be loaded", f"{domain.source}, {domain.value.load_data}"):
+        splits = load(request)
     if not isinstance(splits, Splits):
         raise PluginError(
             f"load_data returned {type(splits).__name__} instead of Splits",
@@ -89,8 +90,14 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
     Raises:
         PluginError: Something that the domain names cannot be imported, or it has not exactly one primary metric.
     """
+    import keras  # the caller has told the user that this takes a while
+
     value, source = domain.value, domain.source
     resolve = partial(host.resolve, source=source)
+
+    def code_of(import_string: str, kind: type) -> Callable[..., Any]:
+        return _guarded(resolve(import_string), f"{source}, {import_string}", kind)
+
     primaries = [metric.name for metric in value.metrics if metric.primary]
     if len(primaries) != 1:
         raise PluginError(
@@ -104,13 +111,13 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
 
     augment = None
     if value.augment:
-        augment_function = resolve(value.augment)
+        augment_function = code_of(value.augment, tuple)
 
         def augment(epoch: int, epoch_seed: int) -> tuple[Any, Any]:
             return augment_function(splits.train, splits, epoch=epoch, seed=epoch_seed, options=dict(recipe.augment))
 
-    build_model = resolve(value.build_model)
-    build_teacher = resolve(value.build_teacher) if value.build_teacher else None
+    build_model = code_of(value.build_model, keras.Model)
+    build_teacher = code_of(value.build_teacher, keras.Model) if value.build_teacher else None
     trains_with = (value.load_data, value.augment, value.loss)
     code = code_hash([value.build_teacher, *trains_with])
     reference_code = code_hash([value.build_model, *trains_with])
@@ -124,7 +131,7 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         build_model=lambda: build_model(request(recipe.model)),
         build_teacher=(lambda: build_teacher(request(recipe.teacher))) if build_teacher else None,
         teacher_key=f"{source}/{value.build_teacher}/{_key(recipe.teacher)}/{_key(recipe.data)}/{code}",
-        baselines=tuple(partial(resolve(baseline), splits, seed) for baseline in value.baselines),
+        baselines=tuple(partial(code_of(baseline, FittedBaseline), splits, seed) for baseline in value.baselines),
         augment=augment,
         augment_key=f"{source}/{value.augment}/{_key(recipe.augment)}/{code}" if value.augment else "",
         loss=resolve(value.loss) if value.loss else None,
@@ -135,6 +142,21 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         slices=tuple(dict.fromkeys((*value.slices, *splits.slices))),
         extra_parts=(str(source), _key(recipe.data), _key(recipe.model), _key(recipe.augment), reference_code),
     )
+
+
+def _guarded(function: Callable[..., Any], where: str, kind: type) -> Callable[..., Any]:
+    """The function of a domain; where it fails or gives something else, its plugin is named."""
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        with as_plugin_error(f"'{where.rpartition(':')[2]}' failed", where):
+            given = function(*arguments, **keywords)
+        if not isinstance(given, kind):
+            raise PluginError(
+                f"'{where.rpartition(':')[2]}' gave a {type(given).__name__} instead of {kind.__name__}", where=where
+            )
+        return given
+
+    return call
 
 
 def _key(table: Mapping[str, Any]) -> str:

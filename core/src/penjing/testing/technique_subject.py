@@ -67,7 +67,7 @@ class TechniqueUnderTest(ContributionUnderTest[Technique]):
 
         steps = []
         for name in names:
-            contribution = self.host.technique(name)
+            contribution = self.contribution if name == self.name else self.host.technique(name)
             given = self._settings if name == self.name else None
             model = self.host.resolve(contribution.value.settings, contribution.source)
             steps.append(Step(technique=name, settings=given if given is not None else short_settings(model)))
