@@ -113,6 +113,12 @@ LAYERS = {
         lambda k: lambda x: k.Conv2D(3, 3)(k.CenterCrop(6, 5)(k.RandomContrast(0.3)(k.RandomFlip()(x)))),
         [(8, 8, 3)],
     ),
+    "negative": (lambda k: lambda x: k.Dense(4)(-k.Dense(5)(x)), [(7,)]),
+    "square": (lambda k: lambda x: k.Dense(4)(_ops().square(k.Dense(5)(x))), [(7,)]),
+    "distance": (lambda k: lambda a, b: k.Dense(4)(_ops().abs(k.Dense(5)(a) - k.Dense(5)(b))), [(7,), (7,)]),
+    "bilinear": (lambda k: lambda x: k.UpSampling2D(2, interpolation="bilinear")(k.Conv2D(3, 2)(x)), [(6, 5, 3)]),
+    "bilinear-thrice": (lambda k: lambda x: k.UpSampling2D((3, 1), interpolation="bilinear")(x), [(4, 5, 2)]),
+    "resizing": (lambda k: lambda x: k.Resizing(5, 9)(x), [(8, 7, 3)]),
     "layer-norm": (lambda k: lambda x: k.Dense(4)(k.LayerNormalization()(x)), [(40,)]),
 }
 
@@ -131,7 +137,7 @@ def test_every_layer_answers_the_same_as_its_file(name: str) -> None:
     "name",
     [
         *("conv", "depthwise", "transposed", "dense", "add", "concatenate", "pools", "lone-norm"),
-        *("softmax", "softmax-of-rows", "swish", "tanh", "gated"),
+        *("slices", "bilinear", "resizing", "softmax", "softmax-of-rows", "swish", "tanh", "gated"),
     ],
 )
 def test_layers_with_16_bit_activations_answer_the_same_as_their_file(name: str) -> None:

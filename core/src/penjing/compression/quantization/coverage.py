@@ -88,6 +88,9 @@ _OPERATIONS = {
     "Multiply": "arithmetic",
     "TrueDivide": "arithmetic",
     "Divide": "arithmetic",
+    "Negative": "arithmetic",
+    "Square": "arithmetic",
+    "Absolute": "arithmetic",
     "Relu": "activation",
     "Relu6": "activation",
     "Sigmoid": "activation",
@@ -121,10 +124,23 @@ def kind_of(operation: Any) -> str | None:
     """
     if not isinstance(operation, keras.layers.Layer):
         return _OPERATIONS.get(type(operation).__name__)
+    if _is_bilinear(operation):
+        return "resize"
     for kind, types in _KINDS.items():
         if type(operation) in types:
             return kind if _has_form(operation) else None
     return None
+
+
+def _is_bilinear(layer: Any) -> bool:
+    """Whether a layer is a bilinear resizing of images to a fixed size."""
+    if type(layer) not in (layers.UpSampling2D, layers.Resizing) or layer.interpolation != "bilinear":
+        return False
+    if layer.data_format != "channels_last" or any(
+        getattr(layer, name, False) for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias")
+    ):
+        return False
+    return all(None not in node.input_tensors[0].shape[1:3] for node in layer._inbound_nodes)
 
 
 def _has_form(layer: Any) -> bool:
@@ -219,6 +235,10 @@ def arithmetic_of(node: Any) -> Step:
     if isinstance(operation, layers.Average):
         return Step(operation="add", factor=1.0 / len(node.input_tensors))
     name = type(operation).__name__.lower()
+    if name == "negative":
+        return Step(operation="multiply", constant=-1.0)
+    if name in ("square", "absolute"):
+        return Step(operation=name)
     if len(node.input_tensors) > 1 and name in ("add", "subtract", "multiply"):
         return Step(operation=name)
     arguments = list(node.arguments.args) + list(node.arguments.kwargs.values())
