@@ -133,6 +133,17 @@ def test_every_layer_answers_the_same_as_its_file(name: str) -> None:
     assert LiteRTModel(content).outputs[0].dtype == "int8"
 
 
+def test_a_model_of_bytes_answers_the_same_as_its_file() -> None:
+    import keras
+
+    layers = keras.layers
+    inputs = keras.Input((6, 6, 3), dtype="uint8")
+    model = keras.Model(inputs, layers.Conv2D(4, 3)(layers.Rescaling(1 / 5, offset=-1)(inputs)))
+    made, content, x = quantized(model)
+    assert steps_apart(made, content, x).max() == 0
+    assert LiteRTModel(content).inputs[0].dtype == "uint8"
+
+
 @pytest.mark.parametrize(
     "name",
     [

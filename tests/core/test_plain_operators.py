@@ -68,3 +68,13 @@ def test_operators_written_as_others_change_no_bit(kind: str) -> None:
     first, second = (LiteRTModel(file, kernels="reference").predict(x) for file in (content, changed))
     assert np.array_equal(first, second)
     assert with_plain_operators(changed) == changed
+
+
+def test_inputs_that_are_bytes_are_cast_before_16_bits() -> None:
+    inputs = keras.Input((6, 6, 3), dtype="uint8")
+    hidden = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3)(hidden))
+    x = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3)).astype("uint8")
+    content = to_litert(model, ExportSettings(mode="int16x8"), x)
+    expected = model.predict(x, verbose=0)
+    assert np.abs(LiteRTModel(content).predict(x) - expected).max() < 0.02 * np.ptp(expected)

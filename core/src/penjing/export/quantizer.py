@@ -141,6 +141,8 @@ def _left_in_float(made: Any, precisions: list[str]) -> list[str]:
     found = set()
     for operator, name in zip(graph.operators, names, strict=True):
         types = {graph.tensors[index].type for index in operator.outputs}
+        if name == "CAST" and graph.tensors[operator.inputs[0]].type != schema.TensorType.FLOAT32:
+            continue  # of inputs that are bytes or whole numbers
         if name not in ("QUANTIZE", "DEQUANTIZE") and types == {schema.TensorType.FLOAT32}:
             found.add(name)
     return sorted(found) if "float" not in precisions else []
