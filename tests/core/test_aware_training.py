@@ -133,6 +133,24 @@ def test_every_layer_answers_the_same_as_its_file(name: str) -> None:
     assert LiteRTModel(content).outputs[0].dtype == "int8"
 
 
+@pytest.mark.parametrize("kind", ["group", "instance", "rms", "unit"])
+def test_normalizations_in_float32_are_one_step_off_at_most(kind: str) -> None:
+    """Their sums run in an order of the runtime's own."""
+    import keras
+
+    layers = keras.layers
+    norm = {
+        "group": lambda: layers.GroupNormalization(2),
+        "instance": lambda: layers.GroupNormalization(-1),
+        "rms": layers.RMSNormalization,
+        "unit": layers.UnitNormalization,
+    }[kind]()
+    model = functional(lambda x: layers.Conv2D(3, 2)(norm(layers.Conv2D(4, 3)(x))), (7, 7, 2))
+    made, content, x = quantized(model)
+    assert steps_apart(made, content, x).max() <= 1
+    assert np.mean(steps_apart(made, content, x) == 0) > 0.99
+
+
 def test_a_model_of_bytes_answers_the_same_as_its_file() -> None:
     import keras
 

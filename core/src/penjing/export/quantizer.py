@@ -103,6 +103,9 @@ def _check_runs(content: bytes, model: Any, mode: str) -> None:
             model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         )
         interpreter.allocate_tensors()
+        for details in interpreter.get_input_details():
+            # Numbers of words must be numbers of words.
+            interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
         interpreter.invoke()
     except (RuntimeError, ValueError) as error:
         raise ModelError(

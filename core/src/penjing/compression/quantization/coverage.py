@@ -78,7 +78,14 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "bidirectional": (layers.Bidirectional,),
     "attention": (layers.MultiHeadAttention,),
     "embedding": (layers.Embedding,),
-    "real": (layers.LayerNormalization, layers.PReLU, layers.UnitNormalization, layers.Masking),
+    "real": (
+        layers.LayerNormalization,
+        layers.GroupNormalization,
+        layers.RMSNormalization,
+        layers.UnitNormalization,
+        layers.PReLU,
+        layers.Masking,
+    ),
 }
 
 # Operations of keras.ops in a functional graph (x + 3.0, keras.ops.relu(x)), by the name of their class.
@@ -258,28 +265,6 @@ def arithmetic_of(node: Any) -> Step:
         why="only sums, differences and products of tensors, and of a tensor and a constant, are known",
         hint=f'leave it in float32: exclude = ["{operation.name}"]',
     )
-
-
-def mean_axes(node: Any) -> tuple[int, ...]:
-    """The axes that a node of kind "mean" averages over, the batch's being 0.
-
-    Raises:
-        ModelError: It averages over the examples.
-    """
-    rank = len(node.input_tensors[0].shape)
-    if isinstance(node.operation, keras.layers.Layer):
-        return tuple(range(1, rank - 1))
-    given = node.operation.axis
-    axes = range(rank) if given is None else given if isinstance(given, (list, tuple)) else [given]
-    found = tuple(sorted(axis % rank for axis in axes))
-    if 0 in found:
-        raise ModelError(
-            "a mean over the examples has no form with simulated quantization",
-            where=f"operation '{node.operation.name}'",
-            why="a file answers one example at a time",
-            hint="give the mean's axes, without the first",
-        )
-    return found
 
 
 def join_of(node: Any) -> tuple[str, int]:
