@@ -114,6 +114,12 @@ LAYERS = {
         lambda k: lambda x: k.Conv2D(3, 3)(k.CenterCrop(6, 5)(k.RandomContrast(0.3)(k.RandomFlip()(x)))),
         [(8, 8, 3)],
     ),
+    "negative": (lambda k: lambda x: k.Dense(4)(-k.Dense(5)(x)), [(7,)]),
+    "square": (lambda k: lambda x: k.Dense(4)(_ops().square(k.Dense(5)(x))), [(7,)]),
+    "distance": (lambda k: lambda a, b: k.Dense(4)(_ops().abs(k.Dense(5)(a) - k.Dense(5)(b))), [(7,), (7,)]),
+    "bilinear": (lambda k: lambda x: k.UpSampling2D(2, interpolation="bilinear")(k.Conv2D(3, 2)(x)), [(6, 5, 3)]),
+    "bilinear-thrice": (lambda k: lambda x: k.UpSampling2D((3, 1), interpolation="bilinear")(x), [(4, 5, 2)]),
+    "resizing": (lambda k: lambda x: k.Resizing(5, 9)(x), [(8, 7, 3)]),
     "layer-norm": (lambda k: lambda x: k.Dense(4)(k.LayerNormalization()(x)), [(40,)]),
 }
 
@@ -128,11 +134,40 @@ def test_every_layer_answers_the_same_as_its_file(name: str) -> None:
     assert LiteRTModel(content).outputs[0].dtype == "int8"
 
 
+@pytest.mark.parametrize("kind", ["group", "instance", "rms", "unit"])
+def test_normalizations_in_float32_are_one_step_off_at_most(kind: str) -> None:
+    """Their sums run in an order of the runtime's own."""
+    import keras
+
+    layers = keras.layers
+    norm = {
+        "group": lambda: layers.GroupNormalization(2),
+        "instance": lambda: layers.GroupNormalization(-1),
+        "rms": layers.RMSNormalization,
+        "unit": layers.UnitNormalization,
+    }[kind]()
+    model = functional(lambda x: layers.Conv2D(3, 2)(norm(layers.Conv2D(4, 3)(x))), (7, 7, 2))
+    made, content, x = quantized(model)
+    assert steps_apart(made, content, x).max() <= 1
+    assert np.mean(steps_apart(made, content, x) == 0) > 0.99
+
+
+def test_a_model_of_bytes_answers_the_same_as_its_file() -> None:
+    import keras
+
+    layers = keras.layers
+    inputs = keras.Input((6, 6, 3), dtype="uint8")
+    model = keras.Model(inputs, layers.Conv2D(4, 3)(layers.Rescaling(1 / 5, offset=-1)(inputs)))
+    made, content, x = quantized(model)
+    assert steps_apart(made, content, x).max() == 0
+    assert LiteRTModel(content).inputs[0].dtype == "uint8"
+
+
 @pytest.mark.parametrize(
     "name",
     [
         *("conv", "depthwise", "transposed", "dense", "add", "concatenate", "pools", "lone-norm"),
-        *("softmax", "softmax-of-rows", "swish", "tanh", "gated"),
+        *("slices", "bilinear", "resizing", "softmax", "softmax-of-rows", "swish", "tanh", "gated"),
     ],
 )
 def test_layers_with_16_bit_activations_answer_the_same_as_their_file(name: str) -> None:

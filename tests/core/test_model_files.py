@@ -11,7 +11,7 @@ import pytest
 import penjing
 from penjing.errors import DataError, ModelError
 from penjing.runner.arrays import load_arrays
-from penjing.runner.model_files import open_model
+from penjing.runner.model_files import open_model, with_fixed_shapes
 from penjing.runner.task_guess import guess_task
 
 FILES = Path(__file__).parent / "files"
@@ -273,6 +273,33 @@ def test_each_of_several_inputs_has_a_key_of_its_own(tmp_path: Path) -> None:
     nested = load_arrays({"x": {"image": arrays["x.image"], "age": arrays["x.age"]}, "y": arrays["y"]}, seed=0)
     assert nested.sha256 == splits.sha256
     assert np.array_equal(nested.test.x["image"], splits.test.x["image"])
+
+
+def test_open_sizes_are_those_of_the_data(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    inputs = keras.Input((None, None, 1), name="image")
+    hidden = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, padding="same", activation="relu")(inputs))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(hidden))
+    sequence = keras.Sequential([keras.Input((None, 3)), layers.LSTM(4), layers.Dense(2)])
+    generator = np.random.default_rng(0)
+    x = {"images": generator.normal(size=(60, 8, 6, 1)), "steps": generator.normal(size=(60, 5, 3))}
+    x = {name: values.astype("float32") for name, values in x.items()}
+    for each, values in ((model, x["images"]), (sequence, x["steps"])):
+        fixed = with_fixed_shapes(each, values)
+        assert fixed.inputs[0].shape == (None, *values.shape[1:])
+        assert [layer.name for layer in fixed.layers] == [layer.name for layer in each.layers]
+        assert np.allclose(fixed.predict(values, verbose=0), each.predict(values, verbose=0), atol=1e-6)
+        assert with_fixed_shapes(fixed, values) is fixed
+    assert with_fixed_shapes(model, x["steps"]) is model  # refused later, with both shapes
+    result = penjing.compress(
+        model,
+        recipe=penjing.Recipe.from_toml('[[steps]]\ntechnique = "finetune"\nepochs = 1\n'),
+        data={"x": x["images"], "y": np.arange(60) % 2},
+        output=tmp_path / "run",
+    )
+    assert penjing.load_bundle(result.bundle).predict(x["images"][:3]).shape == (3, 2)
 
 
 @pytest.mark.parametrize("key", ["y.image", "labels.image", "x.", "z.image"])

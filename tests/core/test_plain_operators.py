@@ -68,3 +68,35 @@ def test_operators_written_as_others_change_no_bit(kind: str) -> None:
     first, second = (LiteRTModel(file, kernels="reference").predict(x) for file in (content, changed))
     assert np.array_equal(first, second)
     assert with_plain_operators(changed) == changed
+
+
+def test_inputs_that_are_bytes_are_cast_before_16_bits() -> None:
+    inputs = keras.Input((6, 6, 3), dtype="uint8")
+    hidden = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3)(hidden))
+    x = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3)).astype("uint8")
+    content = to_litert(model, ExportSettings(mode="int16x8"), x)
+    expected = model.predict(x, verbose=0)
+    assert np.abs(LiteRTModel(content).predict(x) - expected).max() < 0.02 * np.ptp(expected)
+
+
+def hard_swishes() -> tuple[keras.Model, np.ndarray]:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(16, activation="hard_silu", name="first")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="head")(hidden))
+    return model, np.random.default_rng(0).normal(0, 2, size=(80, 8)).astype("float32")
+
+
+def test_hard_swish_has_16_bits_by_its_formula_and_its_own_operator_with_8() -> None:
+    model, x = hard_swishes()
+    plain = to_litert(model, ExportSettings())
+    first, second = (
+        LiteRTModel(file, kernels="reference").predict(x)
+        for file in (plain, with_plain_operators(plain, for_16_bits=True))
+    )
+    assert np.abs(first - second).max() <= 1e-6 * np.ptp(first)
+    expected = model.predict(x, verbose=0)
+    wide = to_litert(model, ExportSettings(mode="int16x8"), x)
+    assert np.abs(LiteRTModel(wide, kernels="reference").predict(x) - expected).max() < 0.02 * np.ptp(expected)
+    assert "HARD_SWISH" in names(to_litert(model, ExportSettings(mode="int8", calibration="mse"), x))

@@ -90,6 +90,22 @@ def test_a_table_that_is_input_and_output_stands_once(mode: str, kernels: str) -
     assert error.max() < np.abs(expected).max() * (0.25 if precision == "int4" else 0.02)
 
 
+@pytest.mark.parametrize("mode", ["dynamic", "weight-only-int8", "weight-only-int4"])
+def test_a_small_layer_in_float32_before_the_product_brings_no_second_table(mode: str) -> None:
+    """The product's tensors name no layer, and it was taken for a part of the layer before it."""
+    inputs = keras.Input((LENGTH,), dtype="int32")
+    layer = Tied(ROWS, COLUMNS, name="table")
+    hidden = keras.layers.Dense(COLUMNS, name="before")(keras.layers.GlobalAveragePooling1D()(layer(inputs)))
+    model = keras.Model(inputs, layer(hidden, score=True))
+    precision = "int4" if mode == "weight-only-int4" else "int8"
+    content = to_litert(model, ExportSettings(mode=mode, layers={"table": precision, "before": "float"}))
+    tables = [tensor for tensor in FileGraph.from_bytes(content).main.tensors if tensor.shape == (ROWS, COLUMNS)]
+    assert [tensor.dtype for tensor in tables if tensor.is_constant] == [precision]
+    assert len(content) < ROWS * COLUMNS * 4
+    expected = model.predict(X, verbose=0)
+    assert np.abs(LiteRTModel(content).predict(X) - expected).max() < 0.2 * np.ptp(expected)
+
+
 def test_a_table_of_narrow_rows_keeps_one_scale(tmp_path: Path) -> None:
     inputs = keras.Input((LENGTH,), dtype="int32")
     model = keras.Model(inputs, keras.layers.Embedding(2_000, 3, name="table")(inputs))

@@ -67,6 +67,19 @@ def hard_swish_by_operations(x):
     return x * keras.ops.relu6(x + 3.0) * (1.0 / 6.0)
 
 
+def sliced(x):
+    """All channels of some places, in the ways that they can be written."""
+    x = L.Conv2D(7, 3)(x[:, 1:-1, ::2])
+    x = L.Conv2D(6, 1)(x[:, None, ..., :][:, 0, :3])
+    return x[..., 0, :] - x[:, :, -1]
+
+
+def reshaped_by_operations(x):
+    x = keras.ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))
+    x = keras.ops.expand_dims(L.Dense(6)(x), [1, 3])
+    return keras.ops.squeeze(L.ReLU()(x), 3)
+
+
 CONV = [
     lambda x: L.Conv2D(8, 3, padding="same", activation="relu")(x),
     lambda x: L.BatchNormalization()(x),
@@ -108,6 +121,9 @@ KINDS = {
     "shared": ((8, 8, 3), [*CONV, shared, TO_VECTOR]),
     "nested": ((8, 8, 3), [*CONV, nested, TO_VECTOR]),
     "operations": ((8, 8, 3), [*CONV, hard_swish_by_operations, TO_VECTOR]),
+    "slices": ((8, 8, 3), [*CONV, sliced, L.Flatten()]),
+    "last step": ((9, 3), [lambda x: L.Conv1D(6, 3, padding="causal")(x), lambda x: L.Dense(5)(x[:, -1])]),
+    "reshaped by operations": ((8, 8, 3), [*CONV, reshaped_by_operations, L.Flatten()]),
     "softmax inside": ((8, 8, 3), [*CONV, lambda x: L.Conv2D(6, 1, activation="softmax")(x), TO_VECTOR]),
 }
 
@@ -168,6 +184,22 @@ def some_atoms(graph: ChannelGraph, share: float, seed: int) -> list[int]:
 def assert_equal(left: list[np.ndarray], right: list[np.ndarray]) -> None:
     for a, b in zip(left, right, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(1e-3, np.abs(a).max()))
+
+
+@pytest.mark.parametrize("kind", ["slices", "last step", "reshaped by operations"])
+def test_operations_that_move_channels_keep_none_of_them(kind: str) -> None:
+    graph = ChannelGraph.from_model(build(kind))
+    assert [group.makers for group in graph.groups if group.protected] == [("head",)]
+
+
+def test_channels_that_are_taken_by_number_stay() -> None:
+    inputs = keras.Input((6,))
+    x = L.Dense(8, name="both")(inputs)
+    model = keras.Model(inputs, L.Dense(2, name="head")(L.Dense(4, name="free")(x[:, :4] * x[..., 4:])))
+    graph = ChannelGraph.from_model(model)
+    reasons = {group.makers[0]: group.protected for group in graph.groups}
+    assert "takes channels by their numbers" in (reasons["both"] or "")
+    assert reasons["free"] is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

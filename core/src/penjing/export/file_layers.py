@@ -93,7 +93,8 @@ def operator_precisions(
     """What each operator of a float file is to be written as.
 
     An operator that several layers were fused into follows those with a kernel, and of these the most precise. One
-    whose tensors name no layer (the last of a model) belongs to what made its input.
+    whose tensors name no layer (the last of a model) shares the weights of another operator, a table that was looked up
+    before, or belongs to what made its input.
 
     Args:
         graph: A subgraph (object API) of a file that was converted within `numbered`.
@@ -105,6 +106,7 @@ def operator_precisions(
     values = list(precisions.values())
     carries = [hasattr(layer_at(model, path), "kernel") for path in precisions]
     made_by: dict[int, str] = {}
+    weights_of: dict[int, str] = {}
     decided = []
     for operator, name in zip(graph.operators, names, strict=True):
         numbers = [number for index in operator.outputs for number in numbers_in(graph.tensors[index].name)]
@@ -112,9 +114,15 @@ def operator_precisions(
             numbers += numbers_in(graph.tensors[operator.inputs[1]].name)
         numbers = [number for number in numbers if carries[number]] or numbers
         chosen = [values[number] for number in numbers]
+        weights = {"GATHER": 0}.get(name, 1 if name in KERNEL_OPERATORS else None)
+        constant = None if weights is None else int(operator.inputs[weights])
+        if not chosen and constant in weights_of:
+            chosen = [weights_of[constant]]
         if not chosen:
             chosen = [made_by[index] for index in operator.inputs if index in made_by][:1]
         precision = min(chosen, key=PRECISIONS.index) if chosen else otherwise
         decided.append(precision)
+        if constant is not None and constant not in made_by:
+            weights_of.setdefault(constant, precision)
         made_by.update(dict.fromkeys(operator.outputs, precision))
     return decided

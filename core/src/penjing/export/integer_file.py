@@ -33,6 +33,7 @@ KEEP_THE_GRID = frozenset(
             "MAX_POOL_2D",
             "REDUCE_MAX",
             "RESIZE_NEAREST_NEIGHBOR",
+            "RESIZE_BILINEAR",
         ),
         *("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
         *("CONCATENATION", "MAXIMUM", "MINIMUM"),

@@ -144,7 +144,8 @@ def _input_specs(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
             raise ModelError(
                 f"input '{tensor.name}' has an open shape {shape}",
                 why="a file for a device needs fixed sizes",
-                hint="build the model with keras.Input(shape=...) whose sizes are all given",
+                hint="build the model with keras.Input(shape=...) whose sizes are all given, or let penjing compress "
+                "take them from the data",
             )
         specs[name] = ((1, *shape[1:]), str(tensor.dtype))
     if not specs:
@@ -218,9 +219,16 @@ def _conversion_error(model: Any, settings: ExportSettings, error: Exception, ch
     text = f"{error}\n{chatter}"
     operations = sorted(set(re.findall(r"(?:tf|tfl)\.[A-Z][A-Za-z0-9_]+", text)))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Where in TensorFlow's own files the operation was made says nothing to anybody.
+    reason = re.sub(r"(?:/[\w.\-]+)+\.py:\d+:\d+: ", "", lines[0]) if lines else "no reason given"
+    hint = "replace the layer that makes this operation"
+    if settings.mode == "float32":
+        hint += ": LiteRT has no such operator, in any number format"
+    else:
+        hint += ", or try mode = 'dynamic'"
     return ModelError(
         f"the LiteRT converter cannot write the model '{model.name}' as {settings.mode}",
         where="operations " + ", ".join(operations) if operations else None,
-        why=f"{type(error).__name__}: {lines[0][:400] if lines else 'no reason given'}",
-        hint="replace the layer that makes this operation, or try mode = 'dynamic'",
+        why=f"{type(error).__name__}: {reason[:400]}",
+        hint=hint,
     )

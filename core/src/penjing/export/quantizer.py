@@ -52,15 +52,22 @@ def write_quantized(
     with numbered(model, list(settings.layers)):
         content = convert()
     if settings.mode in INTEGER_MODES:
-        content = with_plain_operators(content)
+        wide = settings.mode == "int16x8" or "int16x8" in settings.layers.values()
+        content = with_plain_operators(content, for_16_bits=wide)
     base: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     if settings.mode in FLOAT_MODES:
         _write_float_mode(base, model, settings)
         return pack(base)
     arrays = [calibration_of(calibration, base, position) for position in range(len(base.subgraphs[0].inputs))]
-    observed = observe(content, arrays, seed=settings.seed)
     names = operator_names(base, base.subgraphs[0])
     precisions = operator_precisions(base.subgraphs[0], names, model, settings.layers, settings.mode)
+    in_float = {
+        int(index)
+        for operator, precision in zip(base.subgraphs[0].operators, precisions, strict=True)
+        if precision == "float"
+        for index in operator.outputs
+    }
+    observed = observe(content, arrays, seed=settings.seed, in_float=in_float)
     variants = {}
     # Weights of 4 bits go with the mode's own activations.
     needed = {settings.mode if precision == "int4" else precision for precision in precisions}
@@ -78,7 +85,34 @@ def write_quantized(
             why=f"they have no {settings.mode} kernel",
             hint="replace the layer that makes this operation, leave it in float by 'layers', or try mode = 'dynamic'",
         )
-    return pack(made)
+    finished = pack(made)
+    _check_runs(finished, model, settings.mode)
+    return finished
+
+
+def _check_runs(content: bytes, model: Any, mode: str) -> None:
+    """Refuse a file with an operator that no kernel of its types serves: the quantizer does not know all of them.
+
+    Raises:
+        ModelError: Names the operator, in the runtime's words.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        interpreter = Interpreter(
+            model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        )
+        interpreter.allocate_tensors()
+        for details in interpreter.get_input_details():
+            # Numbers of words must be numbers of words.
+            interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"no kernel runs the model '{model.name}' as {mode}",
+            why=" ".join(str(error).split())[:300],
+            hint="leave the layer that makes this operator in float by 'layers', or try mode = 'int8'",
+        ) from error
 
 
 def calibration_of(calibration: Mapping[str, np.ndarray], base: Any, position: int) -> np.ndarray:
@@ -141,6 +175,8 @@ def _left_in_float(made: Any, precisions: list[str]) -> list[str]:
     found = set()
     for operator, name in zip(graph.operators, names, strict=True):
         types = {graph.tensors[index].type for index in operator.outputs}
+        if name == "CAST" and graph.tensors[operator.inputs[0]].type != schema.TensorType.FLOAT32:
+            continue  # of inputs that are bytes or whole numbers
         if name not in ("QUANTIZE", "DEQUANTIZE") and types == {schema.TensorType.FLOAT32}:
             found.add(name)
     return sorted(found) if "float" not in precisions else []

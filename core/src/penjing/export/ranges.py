@@ -7,7 +7,7 @@ with TensorRT").
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ TINY = 1e-9
 
 
 def observe(
-    content: bytes, calibration: Sequence[np.ndarray], *, seed: int = 0
+    content: bytes, calibration: Sequence[np.ndarray], *, seed: int = 0, in_float: Collection[int] = ()
 ) -> dict[int, tuple[float, float, np.ndarray]]:
     """Run a float file on examples and look at every activation.
 
@@ -36,6 +36,7 @@ def observe(
         content: A float .tflite file with batch dimension 1.
         calibration: One array per input of the file, in its order, each of n examples.
         seed: Chooses the values that are kept.
+        in_float: Tensor numbers that stay in float32, and may hold the infinite root of nothing on the way.
 
     Returns:
         By tensor number of the first graph: smallest value, largest value, and up to `SAMPLES` of the values.
@@ -66,6 +67,8 @@ def observe(
         interpreter.invoke()
         for index in watched:
             values = interpreter.get_tensor(index).ravel()
+            if index in in_float:
+                values = np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=-1.0)
             low[index] = min(low[index], float(values.min()))
             high[index] = max(high[index], float(values.max()))
             step = -(-values.size // quota)

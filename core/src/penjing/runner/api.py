@@ -10,7 +10,7 @@ from penjing.contract import Metric, Splits, Task
 from penjing.errors import UsageError
 from penjing.recipe import Recipe
 from penjing.reporting import SilentReporter
-from penjing.runner.model_files import check_saveable, usable_model
+from penjing.runner.model_files import check_saveable, usable_model, with_fixed_shapes
 from penjing.runner.precision import in_float32
 from penjing.runner.shipped_recipes import open_recipe
 from penjing.verify.limits import Budget
@@ -90,6 +90,7 @@ def compress(
 
     model, halves = in_float32(usable_model(model))
     check_saveable(model)
+    model = with_fixed_shapes(model, splits.train.x)
     if halves and reporter is not None:
         # Not a failure: what it answers is the same but for the rounding of half precision.
         reporter.line(f"{len(halves)} layers of the model compute in half precision; it is taken over in float32")

@@ -66,6 +66,38 @@ def usable_model(given: Any) -> Any:
     return model
 
 
+def with_fixed_shapes(model: Any, x: Any) -> Any:
+    """The model with the sizes of the data where its inputs leave them open (images of any size, sequences of any
+    length): a file for a device has fixed ones. The model itself where nothing is open, or what is given does not fit.
+
+    Args:
+        model: A Keras model.
+        x: Inputs as in `Split.x`, all of one size.
+    """
+    import keras
+
+    from penjing.compression.structure.replacement import is_open
+    from penjing.export.litert import input_names
+
+    arrays = x if isinstance(x, dict) else dict.fromkeys(input_names(model), x)
+    names = input_names(model)
+    if not is_open(model) or all(None not in tensor.shape[1:] for tensor in model.inputs) or set(arrays) != set(names):
+        return model
+    inputs = []
+    for name, tensor in zip(names, model.inputs, strict=True):
+        given = arrays[name].shape[1:]
+        if len(given) != len(tensor.shape) - 1:
+            return model
+        sizes = [real if size is None else size for size, real in zip(tensor.shape[1:], given, strict=True)]
+        inputs.append(keras.Input(sizes, dtype=tensor.dtype, name=tensor.name))
+    structure = inputs[0]
+    if not isinstance(model, keras.Sequential):
+        structure = keras.tree.pack_sequence_as(model._inputs_struct, inputs)
+    fixed = keras.models.clone_model(model, input_tensors=structure)
+    fixed.set_weights(model.get_weights())
+    return fixed
+
+
 def _with_plain_output(model: Any) -> Any:
     """The same layers, with the one output by itself: a model may give it within a dict or a list."""
     import keras

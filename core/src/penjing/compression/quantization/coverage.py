@@ -78,7 +78,14 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "bidirectional": (layers.Bidirectional,),
     "attention": (layers.MultiHeadAttention,),
     "embedding": (layers.Embedding,),
-    "real": (layers.LayerNormalization, layers.PReLU, layers.UnitNormalization, layers.Masking),
+    "real": (
+        layers.LayerNormalization,
+        layers.GroupNormalization,
+        layers.RMSNormalization,
+        layers.UnitNormalization,
+        layers.PReLU,
+        layers.Masking,
+    ),
 }
 
 # Operations of keras.ops in a functional graph (x + 3.0, keras.ops.relu(x)), by the name of their class.
@@ -88,6 +95,9 @@ _OPERATIONS = {
     "Multiply": "arithmetic",
     "TrueDivide": "arithmetic",
     "Divide": "arithmetic",
+    "Negative": "arithmetic",
+    "Square": "arithmetic",
+    "Absolute": "arithmetic",
     "Relu": "activation",
     "Relu6": "activation",
     "Sigmoid": "activation",
@@ -121,10 +131,23 @@ def kind_of(operation: Any) -> str | None:
     """
     if not isinstance(operation, keras.layers.Layer):
         return _OPERATIONS.get(type(operation).__name__)
+    if _is_bilinear(operation):
+        return "resize"
     for kind, types in _KINDS.items():
         if type(operation) in types:
             return kind if _has_form(operation) else None
     return None
+
+
+def _is_bilinear(layer: Any) -> bool:
+    """Whether a layer is a bilinear resizing of images to a fixed size."""
+    if type(layer) not in (layers.UpSampling2D, layers.Resizing) or layer.interpolation != "bilinear":
+        return False
+    if layer.data_format != "channels_last" or any(
+        getattr(layer, name, False) for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias")
+    ):
+        return False
+    return all(None not in node.input_tensors[0].shape[1:3] for node in layer._inbound_nodes)
 
 
 def _has_form(layer: Any) -> bool:
@@ -219,6 +242,10 @@ def arithmetic_of(node: Any) -> Step:
     if isinstance(operation, layers.Average):
         return Step(operation="add", factor=1.0 / len(node.input_tensors))
     name = type(operation).__name__.lower()
+    if name == "negative":
+        return Step(operation="multiply", constant=-1.0)
+    if name in ("square", "absolute"):
+        return Step(operation=name)
     if len(node.input_tensors) > 1 and name in ("add", "subtract", "multiply"):
         return Step(operation=name)
     arguments = list(node.arguments.args) + list(node.arguments.kwargs.values())
@@ -238,28 +265,6 @@ def arithmetic_of(node: Any) -> Step:
         why="only sums, differences and products of tensors, and of a tensor and a constant, are known",
         hint=f'leave it in float32: exclude = ["{operation.name}"]',
     )
-
-
-def mean_axes(node: Any) -> tuple[int, ...]:
-    """The axes that a node of kind "mean" averages over, the batch's being 0.
-
-    Raises:
-        ModelError: It averages over the examples.
-    """
-    rank = len(node.input_tensors[0].shape)
-    if isinstance(node.operation, keras.layers.Layer):
-        return tuple(range(1, rank - 1))
-    given = node.operation.axis
-    axes = range(rank) if given is None else given if isinstance(given, (list, tuple)) else [given]
-    found = tuple(sorted(axis % rank for axis in axes))
-    if 0 in found:
-        raise ModelError(
-            "a mean over the examples has no form with simulated quantization",
-            where=f"operation '{node.operation.name}'",
-            why="a file answers one example at a time",
-            hint="give the mean's axes, without the first",
-        )
-    return found
 
 
 def join_of(node: Any) -> tuple[str, int]:

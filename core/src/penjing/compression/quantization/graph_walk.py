@@ -154,7 +154,9 @@ class Walk(ABC):
         if flow.grid is not None:
             return flow
         layer = Range(**self.range_of("linear"), name=self.unused(f"{name}_range"))
-        made = Flow(*layer(flow.tensor))
+        # Bytes of an image, say; the file casts them first.
+        real = flow.tensor if "float" in str(flow.tensor.dtype) else keras.ops.cast(flow.tensor, "float32")
+        made = Flow(*layer(real))
         if tensor is not None:
             self.flows[id(tensor)] = made
         return made

@@ -9,7 +9,6 @@ import keras
 
 from penjing.compression.model_tree import matches
 from penjing.compression.quantization import counterparts, coverage
-from penjing.compression.quantization.average_pooling import QuantizedAveragePooling
 from penjing.compression.quantization.coverage import Step
 from penjing.compression.quantization.graph_walk import Flow, Walk, renewed
 from penjing.compression.quantization.layer_normalization import OrderedLayerNormalization
@@ -17,7 +16,6 @@ from penjing.compression.quantization.operations import (
     QuantizedActivation,
     QuantizedArithmetic,
     QuantizedJoin,
-    QuantizedMean,
 )
 from penjing.errors import ModelError
 
@@ -230,6 +228,11 @@ class LayerForms(Walk):
         step: Step = coverage.arithmetic_of(node)
         end, fused, _ = self.take_up(node.operation, node, "linear")
         self.tell(node.operation, f"{step.operation}, {self.simulation.activation_bits}-bit output")
+        if step.operation == "absolute":
+            return self.give(end, self._absolute(node))
+        if step.operation == "square":
+            flow = self.flow(node)
+            return self.give(end, self.combine("multiply", [flow, flow], fused, self.name_for(node.operation)))
         if step.constant is not None:
             flow = self.flow(node)
             layer = QuantizedArithmetic(
@@ -257,6 +260,21 @@ class LayerForms(Walk):
             result = Flow(*layer(result.tensor, result.grid))
         return self.give(end, result)
 
+    def _absolute(self, node: Any) -> Flow:
+        """The larger of a value and its opposite."""
+        flow, name = self.flow(node), node.operation.name
+        negated = QuantizedArithmetic(
+            operation="multiply",
+            constant=-1.0,
+            range=self.range_of("linear"),
+            name=self.unused(f"{name}_opposite"),
+        )
+        opposite = Flow(*negated(flow.tensor, flow.grid))
+        larger = QuantizedJoin(
+            operation="maximum", axis=-1, range=self.range_of("linear"), name=self.name_for(node.operation)
+        )
+        return Flow(*larger([flow.tensor, opposite.tensor], [flow.grid, opposite.grid]))
+
     def on_join(self, node: Any) -> None:
         """Concatenate, Maximum, Minimum."""
         operation, axis = coverage.join_of(node)
@@ -266,28 +284,3 @@ class LayerForms(Walk):
         flows = self.flows_of(node)
         self.tell(node.operation, f"{operation}: all inputs brought to one grid")
         self.give(node, Flow(*layer([flow.tensor for flow in flows], [flow.grid for flow in flows])))
-
-    def on_mean(self, node: Any) -> None:
-        """Global average pooling, or a mean over axes of an example."""
-        self.refuse_mask(node, "the number that it divides by differs from example to example")
-        flow = self.flow(node)
-        axes = coverage.mean_axes(node)
-        keepdims = bool(getattr(node.operation, "keepdims", False))
-        layer = QuantizedMean(
-            axes=axes, keepdims=keepdims, range=self.range_of("linear"), name=self.name_for(node.operation)
-        )
-        self.tell(node.operation, f"mean, {self.simulation.activation_bits}-bit output")
-        self.give(node, Flow(*layer(flow.tensor, flow.grid)))
-
-    def on_average(self, node: Any) -> None:
-        """Average pooling."""
-        flow, old = self.flow(node), node.operation
-        layer = QuantizedAveragePooling(
-            pool_size=old.pool_size,
-            strides=old.strides,
-            padding=old.padding,
-            bits=self.simulation.activation_bits,
-            name=self.name_for(old),
-        )
-        self.tell(old, "averages on the grid of its input")
-        self.give(node, Flow(*layer(flow.tensor, flow.grid)))

@@ -34,6 +34,8 @@ class LayerPlan:
     """'float', 'float16', 'int16x8', 'int8' or 'int4'."""
     pattern: str | None
     """What it fits; None where it follows the mode."""
+    delicate: bool = False
+    """Whether it stays in float32 because it divides by roots of small numbers, which integers cannot tell apart."""
     too_small: bool = False
     """Whether it stays in float32 because its scales would take more bytes than the fewer bits save."""
 
@@ -65,8 +67,28 @@ def plan_layers(model: keras.Model, settings: QuantizeSettings) -> dict[str, Lay
                 )
             precision = "int8" if settings.mode != "int16x8" else "int16x8"
         small = _is_too_small(layer, precision, settings.mode)
-        plan[path] = LayerPlan(layer=layer, precision="float" if small else precision, pattern=pattern, too_small=small)
+        delicate = pattern is None and settings.mode in INTEGER_MODES and is_delicate(layer)
+        plan[path] = LayerPlan(
+            layer=layer,
+            precision="float" if small or delicate else precision,
+            pattern=pattern,
+            delicate=delicate,
+            too_small=small,
+        )
     return plan
+
+
+SAFE_EPSILON = 1e-4
+"""Smallest variance beside which integers still do: what LayerNormalization adds before it takes the root."""
+
+
+def is_delicate(layer: Any) -> bool:
+    """Whether a layer divides by the root of a sum of squares that can be next to nothing: on a grid that holds the
+    largest of them the small ones are zero, and their reciprocal roots are anything."""
+    if type(layer) in (keras.layers.RMSNormalization, keras.layers.UnitNormalization):
+        return True
+    kinds = (keras.layers.LayerNormalization, keras.layers.GroupNormalization)
+    return isinstance(layer, kinds) and layer.epsilon < SAFE_EPSILON
 
 
 def _why_not_int4(layer: Any, mode: str) -> str | None:
@@ -98,6 +120,8 @@ def reason(entry: LayerPlan, settings: QuantizeSettings) -> str:
             settings.mode, "int4 weights"
         ),
     }
+    if entry.delicate:
+        return "left in float32: roots of small numbers need it (name it under 'layers' to have it otherwise)"
     if entry.too_small:
         return "left in float32: it has too few weights to pay for their scales"
     why = f"fits '{entry.pattern}'" if entry.pattern is not None else f"mode {settings.mode}"

@@ -67,7 +67,7 @@ def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
         layers=tuple(
             LayerChange(layer=path, change="; ".join(notes[path]))
             for path, entry in plan.items()
-            if entry.layer.weights
+            if entry.layer.weights or entry.delicate
         ),
         figures=figures,
         export=_export_settings(settings, plan, min(settings.calibration_examples, len(context.train)), context.seed),
@@ -92,7 +92,7 @@ def _export_settings(
         seed=seed,
         calibration=settings.calibration,
         percentile=settings.percentile,
-        layers={path: entry.precision for path, entry in plan.items()} if is_layered(settings) else {},
+        layers=precisions(settings, plan),
         compact_biases=settings.compact_biases,
     )
 
@@ -110,6 +110,13 @@ def calibration_inputs(train: Split, examples: int, seed: int) -> Any:
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             raise DataError(f"calibration data for input '{name}' holds NaN or infinite values")
     return taken if isinstance(train.x, dict) else taken["x"]
+
+
+def precisions(settings: QuantizeSettings, plan: dict[str, LayerPlan]) -> dict[str, str]:
+    """Precision by layer path, as `ExportSettings.layers` has it: empty where all layers follow the mode."""
+    if not is_layered(settings) and not any(entry.delicate for entry in plan.values()):
+        return {}
+    return {path: entry.precision for path, entry in plan.items()}
 
 
 def is_layered(settings: QuantizeSettings) -> bool:
@@ -134,7 +141,7 @@ def _summary(settings: QuantizeSettings, plan: dict[str, LayerPlan], available: 
         parts.append(f"ranges{method} from {examples:,} training examples")
     others: dict[str, int] = {}
     for entry in plan.values():
-        if entry.pattern is not None and entry.layer.weights:
+        if (entry.pattern is not None and entry.layer.weights) or entry.delicate:
             others[entry.precision] = others.get(entry.precision, 0) + 1
     parts += [f"{count} layers {precision}" for precision, count in others.items()]
     parts += ["equalized"] * settings.equalize
@@ -156,7 +163,7 @@ def explain(model: keras.Model, settings: QuantizeSettings) -> list[LayerChange]
             + (f"; {through[path]}" if path in through else ""),
         )
         for path, entry in plan.items()
-        if entry.layer.weights
+        if entry.layer.weights or entry.delicate
     ]
 
 

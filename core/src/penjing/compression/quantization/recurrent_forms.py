@@ -7,12 +7,12 @@ from typing import Any
 
 from penjing.compression.quantization.bidirectional import QuantizedBidirectional
 from penjing.compression.quantization.graph_walk import Flow
-from penjing.compression.quantization.layer_forms import LayerForms
 from penjing.compression.quantization.recurrent import QuantizedRecurrent, form_of
+from penjing.compression.quantization.window_forms import WindowForms
 from penjing.errors import ModelError
 
 
-class RecurrentForms(LayerForms):
+class RecurrentForms(WindowForms):
     """A walk that knows recurrent layers too."""
 
     def on_recurrent(self, node: Any) -> None:

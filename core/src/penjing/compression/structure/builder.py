@@ -51,7 +51,9 @@ class LayerCall:
     shapes: tuple[tuple[int | None, ...], ...]
     output_shapes: tuple[tuple[int | None, ...], ...]
     arguments: tuple[Any, ...] = ()
-    """Positional arguments of the call that are no tensors."""
+    """Numbers among the arguments of the call."""
+    given: tuple[Any, ...] = ()
+    """Its positional arguments behind the tensor."""
 
 
 @dataclass

@@ -199,6 +199,7 @@ def _walk(
                         for argument in (*node.arguments.args, *node.arguments.kwargs.values())
                         if isinstance(argument, (int, float, np.ndarray, np.generic)) or hasattr(argument, "numpy")
                     ),
+                    given=tuple(node.arguments.args[1:]),
                 )
                 made = _apply(builder, call)
             for tensor, each in zip(node.outputs, made, strict=True):

@@ -62,7 +62,7 @@ def operation_rule(operation: Any) -> Rule | None:
             return _pairwise
         if kind.__name__ in REDUCTIONS:
             return _reduce
-        return {"Concatenate": _concatenate, "Softmax": _softmax, "Transpose": _transpose}.get(kind.__name__, unknown)
+        return _RULES.get(kind.__name__, unknown)
     if kind.__module__.startswith("keras.src.applications."):
         return {
             "LayerScale": _layer_scale,
@@ -125,6 +125,86 @@ def _transpose(graph: GraphBuilder, call: LayerCall) -> Outputs:
     if order is None or order[0] != 0:
         return unknown(graph, call)
     return [labels.moved([axis - 1 for axis in order[1:]].index(labels.axis))]
+
+
+def _get_item(graph: GraphBuilder, call: LayerCall) -> Outputs:
+    """A slice: the channels move with their axis where all of them are taken."""
+    labels = call.labels[0]
+    if labels is None:
+        return [None]
+    keys = call.given[0] if call.given else None
+    keys = list(keys) if isinstance(keys, (tuple, list)) else [keys]
+    if not all(key is None or key is Ellipsis or isinstance(key, (int, np.integer, slice)) for key in keys):
+        return unknown(graph, call)  # chosen by a tensor, or a key of Keras' own
+    rank = len(call.shapes[0]) + 1
+    taken = sum(key is not None and key is not Ellipsis for key in keys)
+    if Ellipsis not in keys:
+        keys.append(Ellipsis)
+    place = keys.index(Ellipsis)
+    keys[place : place + 1] = [slice(None)] * (rank - taken)
+    axis, moved = 0, -1  # of the input, of the output
+    for key in keys:
+        moved += not isinstance(key, (int, np.integer))
+        if key is None:
+            continue
+        if axis == labels.axis + 1:
+            break
+        axis += 1
+    if key != slice(None):
+        return _part_of_channels(graph, call)
+    return [labels.moved(moved - 1)]
+
+
+def _part_of_channels(graph: GraphBuilder, call: LayerCall) -> Outputs:
+    graph.protect_inputs(call, f"'{call.path}' takes channels by their numbers")
+    return [None] * len(call.output_shapes)
+
+
+def _squeeze(graph: GraphBuilder, call: LayerCall) -> Outputs:
+    labels, before = call.labels[0], (1, *call.shapes[0])
+    if labels is None:
+        return [None]
+    given = call.layer.axis
+    axes = (
+        [axis for axis, size in enumerate(before) if size == 1 and axis]
+        if given is None
+        else [axis % len(before) for axis in (given if isinstance(given, (list, tuple)) else [given])]
+    )
+    if labels.axis + 1 in axes or 0 in axes:
+        return unknown(graph, call)
+    return [labels.moved(labels.axis - sum(axis <= labels.axis for axis in axes))]
+
+
+def _expand_dims(graph: GraphBuilder, call: LayerCall) -> Outputs:
+    labels, rank = call.labels[0], len(call.output_shapes[0]) + 1
+    if labels is None:
+        return [None]
+    given = call.layer.axis
+    axes = sorted(axis % rank for axis in (given if isinstance(given, (list, tuple)) else [given]))
+    if 0 in axes:
+        return unknown(graph, call)
+    axis = labels.axis + 1
+    for new in axes:
+        axis += new <= axis
+    return [labels.moved(axis - 1)]
+
+
+def _reshape(graph: GraphBuilder, call: LayerCall) -> Outputs:
+    """Row-major, of each example."""
+    if call.layer.newshape[:1] not in ((-1,), (None,)):
+        return unknown(graph, call)
+    return [graph.reshape(call.labels[0], call.shapes[0], call.output_shapes[0], call.path)]
+
+
+_RULES: dict[str, Rule] = {
+    "Concatenate": _concatenate,
+    "Softmax": _softmax,
+    "Transpose": _transpose,
+    "GetItem": _get_item,
+    "Squeeze": _squeeze,
+    "ExpandDims": _expand_dims,
+    "Reshape": _reshape,
+}
 
 
 def _layer_scale(graph: GraphBuilder, call: LayerCall) -> Outputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -139,6 +139,8 @@ def _copy(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> keras.
         if isinstance(layer, keras.layers.Layer):
             _resize(layer, config, sizes, shapes)
             _forget_shapes(config)
+        elif id(layer) in shapes:  # keras.ops.reshape
+            config["newshape"] = (-1, *shapes[id(layer)])
 
     def clone_model(each: Any) -> Any:
         """A model whose inputs have the channels that are left: those of a nested one can be fewer."""
@@ -179,20 +181,29 @@ def _forget_shapes(config: Any) -> None:
 
 
 def _reshape_targets(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> dict[int, tuple[int, ...]]:
-    """New target shapes of Reshape layers, by the layer's `id`."""
+    """New target shapes of Reshape layers and operations, by the layer's `id`."""
     gone = _gone_units(graph, kept)
     targets = {}
-    for _, layer in walk_layers(graph.model):
-        if not isinstance(layer, layers.Reshape):
+    for operation in _operations(graph.model):
+        if not isinstance(operation, layers.Reshape) and type(operation).__name__ != "Reshape":
             continue
-        for node in layer._inbound_nodes:
+        for node in operation._inbound_nodes:
             output = node.outputs[0]
             labels = graph.labels(output)
             if labels is not None:
                 target = list(output.shape[1:])
                 target[labels.axis] = int((~gone[labels.units]).sum())
-                targets[id(layer)] = tuple(target)
+                targets[id(operation)] = tuple(target)
     return targets
+
+
+def _operations(model: Any) -> Iterator[Any]:
+    """Layers and operations of a graph, nested models opened."""
+    for operation in (model._functional if isinstance(model, keras.Sequential) else model).operations:
+        if is_nested_model(operation):
+            yield from _operations(operation)
+        else:
+            yield operation
 
 
 def _gone_units(graph: ChannelGraph, kept: dict[int, dict[int, np.ndarray]]) -> np.ndarray:
