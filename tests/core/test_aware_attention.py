@@ -53,6 +53,11 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "mask": lambda: with_mask("bool"),
     "gated": lambda: functional(lambda x: k.MultiHeadAttention(2, 4, value_dim=3, use_gate=True)(x, x), (5, 8)),
     "twice": twice,
+    "grouped": lambda: functional(lambda x: k.GroupQueryAttention(3, 4, 2)(x, x), (5, 8)),
+    "one-group": lambda: functional(lambda x: k.GroupQueryAttention(3, 4, 1)(x, x, use_causal_mask=True), (5, 8)),
+    "grouped-gated": lambda: functional(
+        lambda x, y: k.GroupQueryAttention(4, 2, 2, use_gate=True, sliding_window=3)(x, y), (5, 8), (7, 8)
+    ),
     "long": lambda: functional(lambda x: k.MultiHeadAttention(1, 300)(x, x), (3, 4)),
     "einsum": lambda: functional(
         lambda x: k.EinsumDense("abcd,cde->abe", (None, 5), bias_axes="e")(
@@ -70,7 +75,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 CASES = [
     *((name, "int8") for name in NETWORKS),
-    *((name, "int16") for name in ("self", "cross", "causal", "gated", "long")),
+    *((name, "int16") for name in ("self", "cross", "causal", "gated", "grouped", "long")),
     *((name, "int4") for name in ("self", "cross", "mask")),
 ]
 
@@ -260,7 +265,6 @@ def test_what_becomes_of_attention_is_told_and_what_cannot_be_is_refused() -> No
         simulated(made, settings)
     refused = {
         "other axes": lambda x: k.Flatten()(k.MultiHeadAttention(2, 4, attention_axes=(1,), name="it")(x, x)),
-        "GroupedQueryAttention": lambda x: k.GroupQueryAttention(4, 4, 2, name="it")(x, x),
         "gives its scores out": lambda x: k.MultiHeadAttention(2, 4, name="it")(x, x, return_attention_scores=True)[0],
     }
     shapes = {"other axes": (3, 4, 8)}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 import penjing
+from penjing.compression.losses import output_kind
 from penjing.errors import DataError, ModelError
 from penjing.runner.arrays import load_arrays
 from penjing.runner.model_files import open_model, with_fixed_shapes
@@ -273,6 +275,44 @@ def test_each_of_several_inputs_has_a_key_of_its_own(tmp_path: Path) -> None:
     nested = load_arrays({"x": {"image": arrays["x.image"], "age": arrays["x.age"]}, "y": arrays["y"]}, seed=0)
     assert nested.sha256 == splits.sha256
     assert np.array_equal(nested.test.x["image"], splits.test.x["image"])
+
+
+def _ending(end: str) -> Any:
+    import keras
+
+    layers, ops = keras.layers, keras.ops
+    inputs = keras.Input((4,))
+    return keras.Model(
+        inputs,
+        {
+            "operation": lambda x: ops.softmax(layers.Dense(3)(x)),
+            "sigmoid operation": lambda x: ops.sigmoid(layers.Dense(1)(x)),
+            "layer as activation": lambda x: layers.Dense(3, activation=layers.Softmax())(x),
+            "flattened": lambda x: layers.Flatten()(layers.Dense(3, activation="softmax")(layers.Reshape((1, 4))(x))),
+            "squeezed": lambda x: ops.squeeze(layers.Dense(1, activation="sigmoid")(layers.Reshape((1, 4))(x)), 1),
+            "cast": lambda x: layers.Activation("linear")(layers.Softmax()(layers.Dense(3)(x))),
+            "mixed up": lambda x: layers.Flatten()(layers.Dense(2, activation="softmax")(layers.Reshape((2, 2))(x))),
+            "logits": lambda x: layers.Flatten()(layers.Dense(3)(layers.Softmax()(x))),
+        }[end](inputs),
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        ("operation", "softmax"),
+        ("sigmoid operation", "sigmoid"),
+        ("layer as activation", "softmax"),
+        ("flattened", "softmax"),
+        ("squeezed", "sigmoid"),
+        ("cast", "softmax"),
+        ("mixed up", "linear"),
+        ("logits", "linear"),
+    ],
+)
+def test_probabilities_are_known_however_a_model_ends(end: str, kind: str) -> None:
+    """Taken for logits, they were trained against the wrong loss, without a word."""
+    assert output_kind(_ending(end)) == kind
 
 
 def test_open_sizes_are_those_of_the_data(tmp_path: Path) -> None:

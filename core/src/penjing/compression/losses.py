@@ -31,19 +31,33 @@ def output_kind(model: keras.Model) -> OutputKind:
             why="only a model with one output has a usual loss and metric",
             hint="select the output that matters: keras.Model(model.inputs, model.outputs[0])",
         )
-    layer: Any = model
-    while isinstance(layer, keras.Model):
-        if not getattr(layer, "outputs", None):
-            return _kind_of_values(model)
-        layer = layer.outputs[0]._keras_history.operation
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    tensor: Any = model.outputs[0]
+    classes = tensor.shape[-1]
+    while True:
+        layer = tensor._keras_history.operation
+        if isinstance(layer, keras.Model):
+            if not getattr(layer, "outputs", None):
+                return _kind_of_values(model)
+            tensor = layer.outputs[0]
+        elif _moves_values(layer):
+            tensor = layer._inbound_nodes[tensor._keras_history.node_index].input_tensors[0]
+        else:
+            break
+    kind = type(layer).__name__.lower()
+    if kind not in ("softmax", "sigmoid"):  # neither a layer nor an operation of keras.ops
+        activation = getattr(layer, "activation", None)
+        kind = getattr(activation, "__name__", type(activation).__name__.lower())
+    if kind == "softmax":
+        return "softmax" if tensor.shape[-1] == classes else "linear"
+    return "sigmoid" if kind == "sigmoid" else "linear"
+
+
+def _moves_values(layer: Any) -> bool:
+    """Whether a last layer or operation leaves every value what it was."""
     if isinstance(layer, keras.layers.Activation):
-        activation = layer.activation.__name__
-    if activation in ("softmax", "sigmoid"):
-        return activation  # type: ignore[return-value]
-    return "linear"
+        return layer.activation is keras.activations.linear
+    kinds = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity, keras.layers.Dropout)
+    return isinstance(layer, kinds) or type(layer).__name__ in ("Reshape", "Squeeze", "ExpandDims", "Cast")
 
 
 def _kind_of_values(model: keras.Model) -> OutputKind:

@@ -107,7 +107,7 @@ def weight_matrices(model: keras.Model) -> dict[str, Any]:
     """All weight variables that can be pruned or clustered, by a key that survives saving and loading.
 
     A layer with one matrix has its path as key ("head", "attention/query"): Dense, convolutions plain, depthwise and
-    transposed, EinsumDense, also inside MultiHeadAttention. The others have the variable's name behind the path:
+    transposed, EinsumDense, also inside attention. The others have the variable's name behind the path:
     "lstm/kernel" and "lstm/recurrent_kernel" of LSTM, GRU and SimpleRNN (cells of an RNN layer: "rnn/lstm_cell/kernel"
     where it stacks several, directions: "bidirectional/forward_lstm/kernel"), "block/depthwise_kernel" and
     "block/pointwise_kernel" of separable convolutions, "words/embeddings". A variable comes once, however many layers
@@ -148,8 +148,8 @@ def _matrices(path: str, layer: Any) -> Iterator[tuple[str, Any, Any]]:
     elif isinstance(layer, keras.layers.Bidirectional):
         for direction in (layer.forward_layer, layer.backward_layer):
             yield from _matrices(f"{path}/{direction.name}", direction)
-    elif isinstance(layer, keras.layers.MultiHeadAttention):
-        for part in (layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense):
+    elif isinstance(layer, (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)):
+        for part in (layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense):
             yield from _matrices(f"{path}/{part.name}", part)
 
 

@@ -1,4 +1,4 @@
-"""MultiHeadAttention with simulated quantization, written out as the operators of the file.
+"""MultiHeadAttention and GroupQueryAttention with simulated quantization, written out as the operators of the file.
 
 Queries, keys, values and outputs are FULLY_CONNECTED with a scale per output channel; scores and contexts are
 BATCH_MATMUL of two activations; between them stand a SELECT_V2 where there is a mask, and SOFTMAX. The scores' factor
@@ -8,7 +8,7 @@ BATCH_MATMUL of two activations; between them stand a SELECT_V2 where there is a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -19,17 +19,24 @@ from penjing.compression.quantization.kernel_layers import QuantizedEinsumDense
 from penjing.compression.quantization.matrix_products import QuantizedMatmul, QuantizedScores
 from penjing.compression.quantization.operations import QuantizedActivation, QuantizedArithmetic
 from penjing.compression.quantization.recurrent import Value
+from penjing.compression.quantization.written_out import WrittenOut
 
 HEADS_BEFORE_STEPS = (0, 2, 1, 3)
 
 
+KINDS = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
+
+
 def form_of(layer: Any) -> dict[str, Any]:
     """A layer's form in JSON values, the argument `form` of `QuantizedAttention`."""
+    grouped = isinstance(layer, keras.layers.GroupQueryAttention)
+    heads = int(layer.num_query_heads if grouped else layer.num_heads)
     return {
-        "heads": int(layer.num_heads),
-        "key_dim": int(layer.key_dim),
-        "value_dim": int(layer.value_dim),
-        "units": int(layer.output_dense.kernel.shape[-1]),
+        "heads": heads,
+        "key_value_heads": int(layer.num_key_value_heads) if grouped else heads,
+        "key_dim": int(layer.head_dim if grouped else layer.key_dim),
+        "value_dim": int(layer.head_dim if grouped else layer.value_dim),
+        "units": int(layer._output_dense.kernel.shape[-1]),
         "bias": bool(layer.use_bias),
         "dropout": float(layer.dropout),
         "gate": bool(layer.get_config().get("use_gate", False)),
@@ -38,29 +45,17 @@ def form_of(layer: Any) -> dict[str, Any]:
 
 
 @keras.saving.register_keras_serializable(package="penjing")
-class QuantizedAttention(keras.layers.Layer):
-    """Attention of several heads on grids, over the one axis between batch and channels.
+class QuantizedAttention(WrittenOut):
+    """Attention of several heads on grids, over the one axis between batch and channels; `form` is of `form_of`."""
 
-    Args:
-        form: Of `form_of`.
-        quantization: As of `QuantizedKernel`; its range is the pattern of all ranges inside.
-        fixed: Grids that activations demand, by name: `ranges.FIXED_8` or `FIXED_16`.
-    """
-
-    def __init__(
-        self,
-        *,
-        form: Mapping[str, Any],
-        quantization: Mapping[str, Any],
-        fixed: Mapping[str, Sequence[float]],
-        **options: Any,
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.form, self.quantization, self.fixed = dict(form), dict(quantization), dict(fixed)
         key_dim, value_dim = self.form["key_dim"], self.form["value_dim"]
         self.query = self._projection("query", key_dim, factor=1.0 / math.sqrt(key_dim))
-        self.key = self._projection("key", key_dim)
-        self.value = self._projection("value", value_dim)
+        # A model that was saved before there were groups has as many.
+        self.groups = self.form.get("key_value_heads", self.form["heads"])
+        self.key = self._projection("key", key_dim, heads=self.groups)
+        self.value = self._projection("value", value_dim, heads=self.groups)
         self.scores = QuantizedScores(range=self._range(), name=f"{self.name}_scores")
         self.softmax = self._activation("softmax")
         self.dropout = keras.layers.Dropout(self.form["dropout"], name=f"{self.name}_dropout")
@@ -78,10 +73,10 @@ class QuantizedAttention(keras.layers.Layer):
             name=f"{self.name}_attention_output",
         )
 
-    def _projection(self, name: str, size: int, factor: float = 1.0) -> QuantizedEinsumDense:
+    def _projection(self, name: str, size: int, factor: float = 1.0, heads: int | None = None) -> QuantizedEinsumDense:
         return QuantizedEinsumDense(
             "abc,cde->abde",
-            output_shape=(None, self.form["heads"], size),
+            output_shape=(None, heads or self.form["heads"], size),
             bias_axes="de" if self.form["bias"] else None,
             quantization=self.quantization,
             factor=factor,
@@ -95,9 +90,6 @@ class QuantizedAttention(keras.layers.Layer):
         return QuantizedActivation(
             activation_name=name, options={}, range=self._range(name), name=f"{self.name}_{name}"
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "form": self.form, "quantization": self.quantization, "fixed": self.fixed}
 
     def build(self, inputs_shape: Any, grids_shape: Any = None) -> None:
         queries, values, keys = (tuple(shape) for shape in inputs_shape)
@@ -154,6 +146,7 @@ class QuantizedAttention(keras.layers.Layer):
         queries, query_grid = self.query(inputs[0], grids[0], training=training)
         values, value_grid = self.value(inputs[1], grids[1], training=training)
         keys, key_grid = self.key(inputs[2], grids[2], training=training)
+        values, keys = self._for_each_head(values), self._for_each_head(keys)
         queries, values, keys = (tf.transpose(x, HEADS_BEFORE_STEPS) for x in (queries, values, keys))
         together = self._together(allowed or {}, causal, int(queries.shape[2]), int(keys.shape[2]))
         scores = self.scores([queries, keys], [query_grid, key_grid], allowed=together, training=training)
@@ -169,6 +162,11 @@ class QuantizedAttention(keras.layers.Layer):
             context, grid = self.gated([context, opened[0]], [grid, opened[1]], training=training)
         result: Value = self.output_projection(context, grid, training=training)
         return result
+
+    def _for_each_head(self, tensor: Any) -> Any:
+        """Keys or values (n, s, groups, size) with those of its group for each head of the queries."""
+        heads = self.form["heads"]
+        return tensor if self.groups == heads else tf.gather(tensor, np.arange(heads) * self.groups // heads, axis=2)
 
     def _together(self, masks: Mapping[str, Any], causal: bool, queries: int, keys: int) -> Any:
         """All masks as one, of rank 4; None where there is none."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import keras
-
-from penjing.compression.quantization.attention import QuantizedAttention, form_of
+from penjing.compression.quantization.attention import KINDS, QuantizedAttention, form_of
 from penjing.compression.quantization.embedding import QuantizedEmbedding
 from penjing.compression.quantization.graph_walk import Flow
 from penjing.compression.quantization.ranges import Range
@@ -22,7 +20,7 @@ class AttentionForms(RecurrentForms):
 
     def reads_as_mask(self, node: Any, tensor: Any) -> bool:
         """Attention reads its masks so."""
-        if not isinstance(node.operation, keras.layers.MultiHeadAttention):
+        if not isinstance(node.operation, KINDS):
             return False
         return all(value is not tensor or name in _MASKS for name, value in _arguments(node).items())
 
@@ -45,7 +43,7 @@ class AttentionForms(RecurrentForms):
         self.give(node, result)
 
     def on_attention(self, node: Any) -> None:
-        """MultiHeadAttention of two or three tensors, with its masks."""
+        """Attention of two or three tensors, with its masks."""
         layer = node.operation
         given = _arguments(node)
         queries, values = given["query"], given["value"]
@@ -53,7 +51,7 @@ class AttentionForms(RecurrentForms):
         why = _why_not(layer, given)
         if why is not None:
             raise ModelError(
-                "MultiHeadAttention has no form with simulated quantization here",
+                f"{type(layer).__name__} has no form with simulated quantization here",
                 where=f"layer '{self.prefix}{layer.name}'",
                 why=why,
                 hint=f'leave it in float32: exclude = ["{layer.name}"]',
@@ -81,7 +79,7 @@ class AttentionForms(RecurrentForms):
             result = call(new)
             new.fill(layer)
             bits = f"{self.bits_of(layer)}-bit weights, {self.simulation.activation_bits}-bit activations"
-            self.tell(layer, f"{bits}, {layer.num_heads} heads as two products of activations and a softmax")
+            self.tell(layer, f"{bits}, {new.form['heads']} heads as two products of activations and a softmax")
         else:
             result = call(new)
         self.give(node, result)
@@ -94,7 +92,7 @@ def _arguments(node: Any) -> dict[str, Any]:
 
 
 def _why_not(layer: Any, given: dict[str, Any]) -> str | None:
-    if len(given["query"].shape) != 3 or len(given["value"].shape) != 3 or len(layer.output_dense.kernel.shape) != 3:
+    if len(given["query"].shape) != 3 or len(given["value"].shape) != 3 or len(layer._output_dense.kernel.shape) != 3:
         return "it attends over other axes than one between batch and channels"
     if given["query"].shape[1] is None or given["value"].shape[1] is None:
         return "the number of its steps is open"

@@ -76,7 +76,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "join": (layers.Concatenate, layers.Maximum, layers.Minimum),
     "recurrent": (layers.LSTM, layers.GRU, layers.SimpleRNN),
     "bidirectional": (layers.Bidirectional,),
-    "attention": (layers.MultiHeadAttention,),
+    "attention": (layers.MultiHeadAttention, layers.GroupQueryAttention),
     "embedding": (layers.Embedding,),
     "real": (
         layers.LayerNormalization,

@@ -20,6 +20,7 @@ from penjing.errors import ModelError
 
 READ_MASKS = (
     keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
     keras.layers.Bidirectional,
     keras.layers.GlobalAveragePooling1D,
 )

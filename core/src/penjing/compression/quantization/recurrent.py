@@ -9,7 +9,7 @@ Of a GRU, h = hh + z (h - hh) is computed, which is z h + (1 - z) hh with one pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from penjing.compression.quantization import arithmetic
 from penjing.compression.quantization.kernel_layers import QuantizedDense
 from penjing.compression.quantization.operations import QuantizedActivation, QuantizedArithmetic
 from penjing.compression.quantization.ranges import Range
+from penjing.compression.quantization.written_out import WrittenOut
 
 _register = keras.saving.register_keras_serializable(package="penjing")
 Value = tuple[Any, Any]
@@ -65,25 +66,11 @@ def _name(activation: Any) -> str:
 
 
 @_register
-class QuantizedRecurrent(keras.layers.Layer):
-    """A recurrent layer on grids.
+class QuantizedRecurrent(WrittenOut):
+    """A recurrent layer on grids; `form` is of `form_of`."""
 
-    Args:
-        form: Of `form_of`.
-        quantization: As of `QuantizedKernel`; its range is the pattern of all ranges inside.
-        fixed: Grids that activations demand, by name: `ranges.FIXED_8` or `FIXED_16`.
-    """
-
-    def __init__(
-        self,
-        *,
-        form: Mapping[str, Any],
-        quantization: Mapping[str, Any],
-        fixed: Mapping[str, tuple[float, int]],
-        **options: Any,
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.form, self.quantization, self.fixed = dict(form), dict(quantization), dict(fixed)
         self.kind, self.units = self.form["kind"], self.form["units"]
         self.bits = self.quantization["range"]["bits"]
         width = GATES[self.kind] * self.units
@@ -116,9 +103,6 @@ class QuantizedRecurrent(keras.layers.Layer):
     def _whole_state(self) -> bool:
         """Whether one product of the state serves all gates; not where the state is reset before it is multiplied."""
         return self.kind != "GRU" or self.form["reset_after"]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "form": self.form, "quantization": self.quantization, "fixed": self.fixed}
 
     @property
     def _state_range(self) -> dict[str, Any]:
