@@ -133,6 +133,12 @@ def test_of_many_windows_so_many_are_taken_evenly_and_said() -> None:
     assert sum("windows" in note and "are used" in note for note in splits.notes) == 3
 
 
+@pytest.mark.parametrize(("sensors", "windows"), [(1, 60_000), (12, 5_000), (20, 3_000), (30, 3_000)])
+def test_few_sensors_bring_more_windows_to_an_epoch(sensors: int, windows: int) -> None:
+    splits = made_splits(made_series(7_200, sensors), train_windows=0)
+    assert len(splits.train) == min(windows, len(splits.extra["traffic"].ends))
+
+
 def test_one_sensor_alone_is_a_network_too() -> None:
     splits = made_splits(made_series(sensors=1, quantity="volume"))
     assert splits.train.x.shape[1] == 1

@@ -24,15 +24,16 @@ DEFAULTS: dict[str, Any] = {
     "test_share": 0.2,
     "validation_share": 0.1,
     "profile_minutes": 30,
-    "train_windows": 3_000,
+    "train_windows": 0,
     "validation_windows": 600,
     "test_values": 24_000_000,
     "sample_sensors": 48,
     "sample_days": 28,
 }
 """Options of the `[data]` table. `history` is in steps; `horizon_minutes = 0` takes an hour, or four steps where a step
-is longer than 15 minutes; of more windows than `train_windows` each epoch draws so many anew; `validation_windows` and
-`test_values` (windows x sensors x steps) are where windows are thinned out evenly."""
+is longer than 15 minutes; of more windows than `train_windows` each epoch draws so many anew, 0 takes 3,000 or, of
+fewer than 20 sensors, as many as make 60,000 series; `validation_windows` and `test_values` (windows x sensors x steps)
+are where windows are thinned out evenly."""
 RANGES = {
     **reading.RANGES,
     "history": (2, 288),
@@ -40,12 +41,15 @@ RANGES = {
     "test_share": (0.01, 0.8),
     "validation_share": (0.01, 0.5),
     "profile_minutes": (5, 1440),
-    "train_windows": (16, 1_000_000),
+    "train_windows": (0, 1_000_000),
     "validation_windows": (16, 1_000_000),
     "test_values": (10_000, 10_000_000_000),
     "sample_sensors": (4, 400),
     "sample_days": (8, 400),
 }
+TRAIN_WINDOWS, TRAIN_SERIES = 3_000, 60_000
+"""Of an epoch: so many windows, or more until they hold so many series, one of each sensor. 3,000 windows of a single
+sensor are little: trained on them for 12 epochs the network was worse than ridge regression."""
 MOST_BLOCKS_OF_A_DAY = 20
 """Parts of at least so many days are drawn by whole days; shorter ones in 16 blocks."""
 _PERIODS = ((6, "night"), (10, "morning"), (15, "midday"), (19, "evening"), (24, "night"))
@@ -133,7 +137,7 @@ def splits_of_series(series: SensorSeries, options: Mapping[str, Any]) -> Splits
             raise DataError(f"no window of the {name} part has a known target", where=series.source)
     training = Training(series=series, inputs=inputs, sums=sums, ends=ends["train"])
     chosen = {
-        "train": thinned(ends["train"], options["train_windows"]),
+        "train": thinned(ends["train"], options["train_windows"] or _train_windows(len(series.sensors))),
         "validation": thinned(ends["validation"], options["validation_windows"]),
         "test": thinned(ends["test"], max(16, options["test_values"] // (len(series.sensors) * horizon))),
     }
@@ -194,6 +198,10 @@ def _horizon(series: SensorSeries, minutes: float) -> tuple[int, list[str]]:
         horizon = 3600 // step
         return horizon, [] if step == 300 else [f"a step is {step / 60:g} min: an hour ahead is {horizon} steps"]
     return 4, [f"a step is {step / 60:g} min: four steps are forecast, {4 * step / 60:g} min"]
+
+
+def _train_windows(sensors: int) -> int:
+    return max(TRAIN_WINDOWS, -(-TRAIN_SERIES // sensors))
 
 
 def window_values(series: SensorSeries, ends: np.ndarray, history: int) -> np.ndarray:
