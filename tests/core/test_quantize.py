@@ -102,6 +102,26 @@ def test_a_file_that_grows_is_refused_in_every_mode(tmp_path: Path) -> None:
             )
 
 
+def test_recurrent_layers_that_grow_by_being_written_out_say_so_and_what_keeps_the_loop(tmp_path: Path) -> None:
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((20, 3)), layers.GRU(8, return_sequences=True), layers.GRU(8), layers.Dense(2)]
+    )
+    model.save(tmp_path / "gru.keras")
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(80, 20, 3)).astype("float32"), generator.integers(0, 2, 80)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    recipe = '[[steps]]\ntechnique = "quantize"\nmode = "{}"\n'.format
+    with pytest.raises(CheckFailedError) as caught:
+        compress(tmp_path / "gru.keras", tmp_path / "data.npz", tmp_path / "int8", recipe("int8"))
+    assert "each time step of the recurrent layers is written out" in str(caught.value)
+    for mode in ("weight-only-int8", "dynamic"):
+        assert mode in str(caught.value)
+        result = compress(tmp_path / "gru.keras", tmp_path / "data.npz", tmp_path / mode, recipe(mode))
+        assert result.metrics["compressed"]["flash_bytes"] < result.metrics["reference"]["flash_bytes"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

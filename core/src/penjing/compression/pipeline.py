@@ -39,6 +39,7 @@ from penjing.contract import (
 )
 from penjing.errors import CheckFailedError, PluginError, RunFolderError, as_plugin_error
 from penjing.export.litert import to_litert
+from penjing.export.recurrent import holds_recurrent
 
 
 class Observer(Protocol):
@@ -271,12 +272,20 @@ def _check_file(state: _State, step: PlannedStep, outcome: StepOutcome, content:
     if broken:
         raise _broken(f"the file after step {step.number}, '{step.technique.name}',", broken)
     if outcome.export is not None and len(content) > state.flash_bytes:
+        why = "scales and zero points of a tiny model weigh more than the saved weight bytes"
+        hint = "leave the step out; the float32 file is the smaller one"
+        if holds_recurrent(state.model):
+            why = (
+                "integer kernels want no loop, so each time step of the recurrent layers is written out, which takes "
+                "more bytes than small weights save"
+            )
+            hint = "take technique = 'quantize' with mode = 'weight-only-int8' or 'dynamic', which keep the loop"
         raise CheckFailedError(
             f"'{step.technique.name}' ({outcome.export.mode}) made the file larger: "
             f"{state.flash_bytes:,} -> {len(content):,} bytes",
             where=f"step {step.number}",
-            why="scales and zero points of a tiny model weigh more than the saved weight bytes",
-            hint="leave the step out; the float32 file is the smaller one",
+            why=why,
+            hint=hint,
         )
 
 

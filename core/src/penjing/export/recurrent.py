@@ -12,7 +12,7 @@ def unrolled(model: Any) -> Any:
 
     The file grows with the number of steps, which must be given in the input's shape.
     """
-    if not _holds_recurrent(model.get_config()):
+    if not holds_recurrent(model):
         return model
     import keras
 
@@ -26,10 +26,15 @@ def unrolled(model: Any) -> Any:
     return copy
 
 
-def _holds_recurrent(node: Any) -> bool:
+def holds_recurrent(model: Any) -> bool:
+    """Whether a recurrent layer is in the model, or in a model or layer within it."""
+    return _any_recurrent(model.get_config())
+
+
+def _any_recurrent(node: Any) -> bool:
     if isinstance(node, dict):
-        return node.get("class_name") in _RECURRENT or any(_holds_recurrent(value) for value in node.values())
-    return isinstance(node, (list, tuple)) and any(_holds_recurrent(value) for value in node)
+        return node.get("class_name") in _RECURRENT or any(_any_recurrent(value) for value in node.values())
+    return isinstance(node, (list, tuple)) and any(_any_recurrent(value) for value in node)
 
 
 def _with_unrolled(node: Any) -> Any:
