@@ -78,9 +78,9 @@ def test_every_recipe_can_be_planned_where_its_techniques_are_known(path: Path) 
 
 
 def test_fewer_epochs_are_shared_out_in_proportion() -> None:
-    text = (QUALITY / "recipes/compact-aware.toml").read_text(encoding="utf-8")
+    text = (QUALITY / "recipes/half-distill-aware.toml").read_text(encoding="utf-8")
     scaled = tomllib.loads(module("scaling").scaled_recipe(text, 8))
-    assert [step.get("epochs") for step in scaled["steps"]] == [0, 4, 4]
+    assert [step.get("epochs") for step in scaled["steps"]] == [0, 6, 2]
     assert [step["technique"] for step in scaled["steps"]] == [s["technique"] for s in tomllib.loads(text)["steps"]]
 
 

@@ -100,9 +100,16 @@ def test_metrics_count_every_place() -> None:
 
 def test_class_numbers_of_places_become_one_hot() -> None:
     y = np.array([[0, 2], [1, 1]])
-    assert np.array_equal(as_targets("classification", y, 3), np.eye(3)[y])
+    assert np.array_equal(as_targets("classification", y, (2, 3)), np.eye(3)[y])
     rows = np.array([[0, 1], [1, 0]])
-    assert np.array_equal(as_targets("classification", rows, 2), rows)
+    assert np.array_equal(as_targets("classification", rows, (2,)), rows)
+
+
+def test_numbers_that_a_domains_own_loss_takes_stay_numbers() -> None:
+    """Of a ranking, say, what was chosen and a few that were not; the number past the last item fills short rows."""
+    candidates = np.array([[4, 0, 5], [2, 5, 5]])
+    for output_shape in ((5,), (2, 5)):
+        assert np.array_equal(as_targets("ranking", candidates, output_shape), candidates)
 
 
 def test_examples_with_many_classes_cannot_be_weighed_by_one() -> None:

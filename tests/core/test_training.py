@@ -91,7 +91,7 @@ def test_divergence_is_an_error_with_a_remedy(trainer: Trainer) -> None:
 
 
 def test_balanced_weights_give_every_class_the_same_say() -> None:
-    targets = as_targets("classification", np.array([0] * 8 + [1] * 2), 2)
+    targets = as_targets("classification", np.array([0] * 8 + [1] * 2), (2,))
     weights = balanced_weights("classification", targets)
     assert weights.mean() == pytest.approx(1)
     assert weights[:8].sum() == pytest.approx(weights[8:].sum())

@@ -149,10 +149,14 @@ def chosen(group: click.Group, context: click.Context, rest: list[str]) -> tuple
     return name, command, rest
 
 
+PACKAGING = ("build", "twine")
+"""Others' tools, with which authors build a wheel and publish it."""
+
+
 def check_requirement(wanted: str) -> None:
     """A distribution of this project, with extras that it has; a folder of the tree likewise."""
     name, _, extras = wanted.partition("[")
-    if wanted.startswith("-") or name in {"constraints.txt", "."}:
+    if wanted.startswith("-") or name in {"constraints.txt", ".", *PACKAGING}:
         return
     folders = {
         tomllib.loads(file.read_text(encoding="utf-8"))["project"]["name"]: file

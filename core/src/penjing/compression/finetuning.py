@@ -93,7 +93,7 @@ class Trainer:
         if training.epochs == 0 or len(self.train) == 0:
             return {}
         seed_everything(self.seed, "fit", number)
-        outputs = int(model.outputs[0].shape[-1])
+        output_shape = model.outputs[0].shape[1:]
         loss = (
             loss
             or self.loss
@@ -126,7 +126,7 @@ class Trainer:
         constrain_gradients(optimizer)
         keep_best = training.keep == "best"
         done = len(history.get("loss", []))
-        source = _EpochSource(self, training, outputs, passes, updates_per_epoch * training.batch_size, signals)
+        source = _EpochSource(self, training, output_shape, passes, updates_per_epoch * training.batch_size, signals)
         callback = _Updates(on_update, done * updates_per_epoch, updates)
         saved_at = time.monotonic()
         with self.progress(training.epochs, done) as shown:
@@ -234,7 +234,7 @@ class _EpochSource:
         self,
         trainer: Trainer,
         training: TrainingSettings,
-        outputs: int,
+        output_shape: Sequence[int | None],
         passes: int,
         most: int,
         signals: Mapping[str, np.ndarray] | None = None,
@@ -242,7 +242,7 @@ class _EpochSource:
         self.trainer = trainer
         self.signals = signals
         self.training = training
-        self.outputs = outputs
+        self.output_shape = output_shape
         self.passes = passes
         self.most = most
         self.pending: tuple[int, threading.Thread, dict[str, Any]] | None = None
@@ -289,7 +289,7 @@ class _EpochSource:
             x, y = trainer.augment(number, mix_seed(trainer.seed, trainer.counter[0]))
         else:
             x, y = trainer.train.x, trainer.train.y
-        targets = as_targets(trainer.task, y, self.outputs)
+        targets = as_targets(trainer.task, y, self.output_shape)
         order = np.random.default_rng(mix_seed(trainer.seed, "order", number)).permutation(len(targets))
         weight = None
         if self.training.class_weight == "balanced":

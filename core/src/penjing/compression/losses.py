@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -102,26 +102,24 @@ def task_loss(task: Task, kind: OutputKind, label_smoothing: float = 0.0) -> Los
     return keras.losses.MeanSquaredError()
 
 
-def as_targets(task: Task, y: Any, outputs: int) -> Any:
+def as_targets(task: Task, y: Any, output_shape: Sequence[int | None]) -> Any:
     """Targets in the shape that `task_loss` takes: class numbers become one-hot rows.
 
     Args:
         y: Class numbers of shape (n,) or (n, 1), or integers of shape (n, ...) for each place of a map; or float
-            targets of shape (n, ...).
-        outputs: Number of the model's outputs, for each place.
+            targets of shape (n, ...). Integers of another shape, and of rankings, are left to the domain's own loss, as
+            numbers.
+        output_shape: Of the model's output, without the examples: (classes,), or (..., classes) of a map.
     """
     import numpy as np
 
-    y = np.asarray(y)
+    y, outputs = np.asarray(y), int(output_shape[-1] or 1)
     if task in CATEGORICAL_TASKS and (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1 != outputs)):
         y = y.reshape(-1).astype(np.int64)
-    if task in CATEGORICAL_TASKS and y.dtype.kind in "iu" and not _are_one_hot(y, outputs):
+    of_places = task != "ranking" and y.ndim > 1 and y.ndim == len(output_shape)
+    if task in CATEGORICAL_TASKS and y.dtype.kind in "iu" and (y.ndim == 1 or of_places):
         rows = np.zeros((y.size, outputs), np.float32)
         rows[np.arange(y.size), y.reshape(-1)] = 1.0
         return rows.reshape(*y.shape, outputs)
     y = y.astype(np.float32)
     return y[:, None] if y.ndim == 1 else y
-
-
-def _are_one_hot(y: Any, outputs: int) -> bool:
-    return y.ndim == 2 and y.shape[1] == outputs and y.min() >= 0 and bool((y.sum(axis=1) == 1).all())

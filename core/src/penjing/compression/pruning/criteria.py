@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -90,7 +90,7 @@ def taylor(graph: ChannelGraph, train: Split, task: Task, examples: int, seed: i
         return [g * v for g, v in zip(gradients, variables, strict=True)]
 
     batches = 0
-    for x, y in _batches(train, task, int(model.outputs[0].shape[-1]), examples, seed):
+    for x, y in _batches(train, task, model.outputs[0].shape[1:], examples, seed):
         batches += 1
         for use, total, product in zip(uses, sums, products(x, y), strict=True):
             total += _slices(np.asarray(product, np.float64), use.axis).sum(axis=1) ** 2
@@ -116,7 +116,7 @@ def apoz(graph: ChannelGraph, train: Split, task: Task, examples: int, seed: int
         return np.full(len(graph.units), np.nan)
     watch = keras.Model(model.inputs, tensors)
     total, count = np.zeros(len(graph.units)), np.zeros(len(graph.units))
-    for x, _ in _batches(train, task, int(model.outputs[0].shape[-1]), examples, seed):
+    for x, _ in _batches(train, task, model.outputs[0].shape[1:], examples, seed):
         for tensor, values in zip(tensors, watch(x, training=False), strict=True):
             labels = graph.labels(tensor)
             assert labels is not None
@@ -156,10 +156,12 @@ def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
 
 
-def _batches(train: Split, task: Task, outputs: int, examples: int, seed: int) -> Iterator[tuple[Any, Any]]:
+def _batches(
+    train: Split, task: Task, output_shape: Sequence[int | None], examples: int, seed: int
+) -> Iterator[tuple[Any, Any]]:
     """Seeded training examples in batches of 32."""
     chosen = np.random.default_rng(seed).permutation(len(train))[:examples]
-    targets = as_targets(task, train.y, outputs)
+    targets = as_targets(task, train.y, output_shape)
     for start in range(0, len(chosen), 32):
         rows = np.sort(chosen[start : start + 32])
         if isinstance(train.x, dict):

@@ -93,7 +93,7 @@ class WeightScores:
         import tensorflow as tf
 
         chosen = np.random.default_rng(seed).permutation(len(train))[: 32 * batches]
-        targets = as_targets(task, train.y, int(model.outputs[0].shape[-1]))
+        targets = as_targets(task, train.y, model.outputs[0].shape[1:])
         variables = list(self.weights.values())
         for start in range(0, len(chosen), 32):
             rows = np.sort(chosen[start : start + 32])
