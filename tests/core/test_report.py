@@ -19,7 +19,9 @@ from rich.console import Console
 
 from penjing.contract import LayerChange, ReportSection
 from penjing.report import ReportInput, StepRow, load_metrics_schema, render_report
+from penjing.report.drawings import size_and_metric
 from penjing.report.table import print_summary
+from penjing.runner.document import machine
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -176,6 +178,21 @@ def test_a_latency_of_another_kind_is_not_explained_by_bytes(report: ReportInput
         "recipe": {**report.metrics["recipe"], "steps": ["prune-channels"]},
     }
     assert "VNNI" not in _terminal(metrics)
+
+
+def test_a_number_stands_where_no_line_runs() -> None:
+    drawing = size_and_metric(["reference", "prune", "distill"], [300, 150, 150], [0.81, 0.77, 0.79], "accuracy")
+    _, _, line = str(drawing).partition("<polyline")
+    dots = [float(y) for y in re.findall(r'<circle [^>]*cy="([\d.]+)"', line)]
+    numbers = [float(y) for y in re.findall(r'<text class="value" [^>]*y="([\d.]+)"', line)]
+    assert [number > dot for number, dot in zip(numbers, dots, strict=True)] == [False, True, False]
+
+
+def test_the_processors_instructions_are_those_that_the_system_names() -> None:
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split() if Path("/proc/cpuinfo").is_file() else []
+    found = machine().get("instructions", [])
+    for flag, name in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("avx512_vnni", "AVX512-VNNI"), ("i8mm", "I8MM")):
+        assert (name in found) == (flag in flags)
 
 
 def test_nothing_comes_from_anywhere_else(report: ReportInput) -> None:

@@ -115,13 +115,22 @@ def as_plugin_error(what: str, where: str) -> Iterator[None]:
     except PenjingError:
         raise
     except (Exception, SystemExit) as error:
-        text = str(error)
         raise PluginError(
             what,
             where=where,
-            why=f"{type(error).__name__}: {text}" if text else type(error).__name__,
+            why=reason_of(error),
             hint="run with --debug for the traceback; tell the plugin's author",
         ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Kind and text of an error; also of one whose text cannot be had."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return kind
+    return f"{kind}: {text}" if text else kind
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:

@@ -6,14 +6,18 @@ import importlib.util
 import os
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penjing.bundle.atomic import write_bytes_atomically
 from penjing.cache import VARIABLE, cache_folder
 from penjing.contract import HealthResult
 from penjing.errors import PenjingError, RunFolderError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 
 def unmet_requirements(distribution: str, extra: str = "") -> dict[str, str]:
@@ -23,18 +27,8 @@ def unmet_requirements(distribution: str, extra: str = "") -> dict[str, str]:
     Args:
         extra: Ask for what this extra needs; otherwise for what the distribution needs in any case.
     """
-    from packaging.requirements import InvalidRequirement, Requirement
-
     found = {}
-    for text in metadata.requires(distribution) or ():
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue  # whoever installed it was told
-        always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        asked = not always and bool(extra) and requirement.marker and requirement.marker.evaluate({"extra": extra})
-        if not (asked if extra else always):
-            continue
+    for requirement in requirements(distribution, extra):
         version = _version(requirement.name)
         wanted = f"{requirement.name}{requirement.specifier}"
         if version is None:
@@ -42,6 +36,29 @@ def unmet_requirements(distribution: str, extra: str = "") -> dict[str, str]:
         elif not requirement.specifier.contains(version, prereleases=True):
             found[wanted] = f"{version} is installed"
     return found
+
+
+def requirements(distribution: str, extra: str = "") -> list[Requirement]:
+    """What a distribution needs here (on this system, by this Python), by its own metadata. Arguments as above."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = []
+    for text in metadata.requires(distribution) or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue  # whoever installed it was told
+        marker = requirement.marker
+        always = marker is None or marker.evaluate({"extra": ""})
+        with_extra = marker is not None and marker.evaluate({"extra": extra})
+        if (with_extra and not always) if extra else always:
+            found.append(requirement)
+    return found
+
+
+def quoted(unmet: Iterable[str]) -> str:
+    """Requirements as a shell takes them."""
+    return " ".join(f"'{requirement}'" for requirement in unmet)
 
 
 def needs(unmet: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from penjing import __version__
 from penjing.commands.output import print_json
 from penjing.commands.session import load_host
 from penjing.contract import HealthCheck, HealthResult
-from penjing.health import needs, unmet_requirements
+from penjing.health import needs, quoted, requirements, unmet_requirements
 
 if TYPE_CHECKING:
     from penjing.host import Contribution, PluginHost, PluginStatus
@@ -74,13 +74,10 @@ def _ask(host: PluginHost, contribution: Contribution[HealthCheck]) -> HealthRes
 
 def _packages() -> HealthResult:
     """What penjing itself needs, as its own metadata lists it, with the installed versions."""
-    from packaging.requirements import Requirement
-
     unmet = unmet_requirements("penjing")
     if unmet:
-        wanted = " ".join(f"'{requirement}'" for requirement in unmet)
-        return HealthResult(ok=False, message=needs(unmet), remedy=f"pip install --upgrade {wanted}")
-    names = [Requirement(text).name for text in metadata.requires("penjing") or () if "extra ==" not in text]
+        return HealthResult(ok=False, message=needs(unmet), remedy=f"pip install --upgrade {quoted(unmet)}")
+    names = [requirement.name for requirement in requirements("penjing")]
     return HealthResult(ok=True, message=", ".join(f"{name} {metadata.version(name)}" for name in names))
 
 
@@ -105,8 +102,9 @@ def _plugin(status: PluginStatus, host: PluginHost) -> list[HealthResult]:
     except metadata.PackageNotFoundError:
         unmet = {}
     if unmet:
-        wanted = " ".join(f"'{requirement}'" for requirement in unmet)
-        return [HealthResult(ok=False, message=f"{source.version} {needs(unmet)}", remedy=f"pip install {wanted}")]
+        return [
+            HealthResult(ok=False, message=f"{source.version} {needs(unmet)}", remedy=f"pip install {quoted(unmet)}")
+        ]
     said = "".join(f"; {sentence}" for sentence in status.deprecations)
     took = {call.hook: call.seconds for call in host.calls if call.source == source}
     if sum(took.values()) < SLOW:

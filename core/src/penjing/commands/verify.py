@@ -36,11 +36,7 @@ def verify(ctx: click.Context, bundle: Path, as_json: bool) -> None:
         for line in document["budget"]:
             verdict = "holds" if line["holds"] else "does not hold"
             note = f" ({line['note']})" if line["note"] else ""
-            click.echo(
-                f"budget: {wording.LIMIT_NAMES[line['limit']]} at most "
-                f"{wording.in_unit(line['limit'], line['value'])}, measured "
-                f"{wording.in_unit(line['limit'], line['measured'])}: {verdict}{note}"
-            )
+            click.echo(f"budget: {wording.budget_line(line)}: {verdict}{note}")
         click.echo("verified" if holds else "outside its budget")
     ctx.exit(0 if holds else 1)
 

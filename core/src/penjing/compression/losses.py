@@ -111,15 +111,14 @@ def as_targets(task: Task, y: Any, output_shape: Sequence[int | None]) -> Any:
             numbers.
         output_shape: Of the model's output, without the examples: (classes,), or (..., classes) of a map.
     """
-    import numpy as np
-
     y, outputs = np.asarray(y), int(output_shape[-1] or 1)
-    if task in CATEGORICAL_TASKS and (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1 != outputs)):
-        y = y.reshape(-1).astype(np.int64)
-    of_places = task != "ranking" and y.ndim > 1 and y.ndim == len(output_shape)
-    if task in CATEGORICAL_TASKS and y.dtype.kind in "iu" and (y.ndim == 1 or of_places):
-        rows = np.zeros((y.size, outputs), np.float32)
-        rows[np.arange(y.size), y.reshape(-1)] = 1.0
-        return rows.reshape(*y.shape, outputs)
+    if task in CATEGORICAL_TASKS:
+        is_column = y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1 != outputs)
+        is_map = task != "ranking" and y.dtype.kind in "iu" and 1 < y.ndim == len(output_shape)
+        if is_column or is_map:
+            numbers = y.reshape(-1).astype(np.int64)
+            rows = np.zeros((len(numbers), outputs), np.float32)
+            rows[np.arange(len(numbers)), numbers] = 1.0
+            return rows if is_column else rows.reshape(*y.shape, outputs)
     y = y.astype(np.float32)
     return y[:, None] if y.ndim == 1 else y

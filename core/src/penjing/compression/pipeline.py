@@ -39,6 +39,7 @@ from penjing.contract import (
 )
 from penjing.errors import CheckFailedError, PluginError, RunFolderError, as_plugin_error
 from penjing.export.litert import to_litert
+from penjing.export.quantizer import INTEGER_MODES
 from penjing.export.recurrent import holds_recurrent
 
 
@@ -274,7 +275,7 @@ def _check_file(state: _State, step: PlannedStep, outcome: StepOutcome, content:
     if outcome.export is not None and len(content) > state.flash_bytes:
         why = "scales and zero points of a tiny model weigh more than the saved weight bytes"
         hint = "leave the step out; the float32 file is the smaller one"
-        if holds_recurrent(state.model):
+        if outcome.export.mode in (*INTEGER_MODES, "aware") and holds_recurrent(state.model):
             why = (
                 "integer kernels want no loop, so each time step of the recurrent layers is written out, which takes "
                 "more bytes than small weights save"

@@ -90,3 +90,15 @@ def add_buffer(model: Any, content: bytes) -> int:
     buffer.data = np.frombuffer(content, np.uint8)
     model.buffers.append(buffer)
     return len(model.buffers) - 1
+
+
+def operator_code(model: Any, builtin: int, version: int) -> int:
+    """The place of an operator among a file's codes; added where it is not there."""
+    for index, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin:
+            code.version = max(code.version, version)
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1

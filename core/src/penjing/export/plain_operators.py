@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from penjing.export.composition import operator_names
 from penjing.export.flatbuffer import pack
-from penjing.export.packing import add_buffer
+from penjing.export.packing import add_buffer, operator_code
 
 _REWRITTEN = ("NEG", "SQUARE", "SQUARED_DIFFERENCE")
 _REWRITTEN_16 = (*_REWRITTEN, "HARD_SWISH")
@@ -101,7 +101,7 @@ def _fused(model: Any, graph: Any, operators: list[Any]) -> list[Any]:
 
 def _operator(model: Any, name: str, inputs: list[int], result: int) -> Any:
     made = schema.OperatorT()
-    made.opcodeIndex = _code(model, getattr(schema.BuiltinOperator, name))
+    made.opcodeIndex = operator_code(model, getattr(schema.BuiltinOperator, name), version=1)
     made.inputs, made.outputs = np.array(inputs, np.int32), np.array([result], np.int32)
     kind = {"MUL": "MulOptions", "SUB": "SubOptions", "ADD": "AddOptions"}[name]
     made.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
@@ -116,14 +116,3 @@ def _number(model: Any, graph: Any, value: float) -> int:
     tensor.buffer = add_buffer(model, np.array([value], "<f4").tobytes())
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
-
-
-def _code(model: Any, kind: int) -> int:
-    for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == kind:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = kind
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1

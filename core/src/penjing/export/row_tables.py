@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from penjing.export.packing import Quantized, add_buffer, constant, quantized_weights, store
+from penjing.export.packing import Quantized, add_buffer, constant, operator_code, quantized_weights, store
 
 FEWEST_COLUMNS = 5
 """With fewer columns a scale takes as much as the row."""
@@ -137,18 +137,6 @@ def _operator(model: Any, name: str, inputs: Sequence[int], outputs: Sequence[in
     operator.opcodeIndex = operator_code(model, getattr(schema.BuiltinOperator, name), version)
     operator.inputs, operator.outputs = _numbers(*inputs), _numbers(*outputs)
     return operator
-
-
-def operator_code(model: Any, builtin: int, version: int) -> int:
-    """The place of an operator among a file's codes; added where it is not there."""
-    for index, code in enumerate(model.operatorCodes):
-        if code.builtinCode == builtin:
-            code.version = max(code.version, version)
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
 
 
 def _tensor(graph: Any, shape: Sequence[int], kind: int, buffer: int = 0) -> int:

@@ -7,8 +7,8 @@ import importlib
 import sys
 from typing import Any
 
-from penjing.errors import PenjingError, PluginError
-from penjing.host.source import FAILURES, PluginSource, reason_of
+from penjing.errors import PenjingError, PluginError, reason_of
+from penjing.host.source import FAILURES, PluginSource
 
 
 def import_for(import_string: str, source: PluginSource) -> Any:

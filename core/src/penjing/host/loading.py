@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from penjing import __version__, hookspecs
-from penjing.errors import did_you_mean
+from penjing.errors import did_you_mean, reason_of
 from penjing.host.discovery import Entry
 from penjing.host.problems import contract_problem
-from penjing.host.source import PluginSource, Problem, reason_of
+from penjing.host.source import PluginSource, Problem
 
 PREFIX = "penjing_"
 HOOKS: dict[str, Callable[..., Any]] = {

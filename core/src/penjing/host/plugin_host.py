@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from penjing import contract, hookspecs
-from penjing.errors import PluginError, UsageError, did_you_mean
+from penjing.errors import PluginError, UsageError, did_you_mean, reason_of
 from penjing.host.deprecations import deprecated_fields, deprecated_hooks, warn_of
 from penjing.host.discovery import Entry, disabled_names, entries
 from penjing.host.import_strings import import_for
@@ -27,7 +27,7 @@ from penjing.host.problems import (
     twin_problem,
     wrong_type_problem,
 )
-from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem, reason_of
+from penjing.host.source import CORE, FAILURES, PluginSource, PluginStatus, Problem
 from penjing.host.tracing import CallLog, HookCall
 from penjing.host.validation import wrong_field
 

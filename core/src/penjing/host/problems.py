@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from penjing import __version__, contract
-from penjing.host.source import CORE, FAILURES, PluginSource, Problem, reason_of
+from penjing.errors import reason_of
+from penjing.host.source import CORE, FAILURES, PluginSource, Problem
 from penjing.host.validation import contribution_fault
 
 MOST_ITEMS = 10_000

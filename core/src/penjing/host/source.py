@@ -65,15 +65,5 @@ class PluginStatus:
     """What it uses of the contract that goes with the next version; it works as long."""
 
 
-def reason_of(error: BaseException) -> str:
-    """Kind and text of an error; also of one whose text cannot be had."""
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:
-        return kind
-    return f"{kind}: {text}" if text else kind
-
-
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from penjing.host.source import FAILURES, PluginSource, reason_of
+from penjing.errors import reason_of
+from penjing.host.source import FAILURES, PluginSource
 
 log = logging.getLogger("penjing")
 

@@ -66,11 +66,7 @@ def print_summary(console: Console, metrics: Mapping[str, Any], *, report: Path 
     for line in metrics["budget"]:
         holds = "[green]holds[/green]" if line["holds"] else "[red]does not hold[/red]"
         note = f" ({escape(line['note'])})" if line["note"] else ""
-        say(
-            f"budget: {wording.LIMIT_NAMES[line['limit']]} at most "
-            f"{wording.in_unit(line['limit'], line['value'])}, {'' if line['measured'] is None else 'measured '}"
-            f"{wording.in_unit(line['limit'], line['measured'])}: {holds}{note}"
-        )
+        say(f"budget: {wording.budget_line(line)}: {holds}{note}")
     warning = wording.against_baseline(metrics)
     if warning:
         say(f"[yellow]{escape(warning)}[/yellow]")

@@ -65,6 +65,13 @@ def verdict(metrics: Mapping[str, Any]) -> tuple[bool, str]:
     return True, "Within the budget"
 
 
+def budget_line(line: Mapping[str, Any]) -> str:
+    """A limit and what was measured: 'flash at most 32,000 B, measured 23,680 B'."""
+    measured = in_unit(line["limit"], line["measured"])
+    measured = measured if line["measured"] is None else f"measured {measured}"
+    return f"{LIMIT_NAMES[line['limit']]} at most {in_unit(line['limit'], line['value'])}, {measured}"
+
+
 def cost(metrics: Mapping[str, Any]) -> str:
     """What compression cost in the primary metric, with the interval and whether it is more than chance."""
     name = metrics["primary_metric"]

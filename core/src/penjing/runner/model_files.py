@@ -79,8 +79,8 @@ def with_fixed_shapes(model: Any, x: Any) -> Any:
     from penjing.compression.structure.replacement import is_open
     from penjing.export.litert import input_names
 
-    arrays = x if isinstance(x, dict) else dict.fromkeys(input_names(model), x)
     names = input_names(model)
+    arrays = x if isinstance(x, dict) else dict.fromkeys(names, x)
     if not is_open(model) or all(None not in tensor.shape[1:] for tensor in model.inputs) or set(arrays) != set(names):
         return model
     inputs = []

@@ -49,13 +49,8 @@ class RunResult:
         yield f"Data: {data['source']}{', SYNTHETIC' if data['synthetic'] else ''}; seed {metrics['seed']}."
         yield f"Difference: {wording.cost(metrics)}."
         for line in metrics["budget"]:
-            limit, note = line["limit"], f" ({line['note']})" if line["note"] else ""
-            at_most, measured = (wording.in_unit(limit, line[key]) for key in ("value", "measured"))
-            yield (
-                f"Budget: {wording.LIMIT_NAMES[limit]} at most {at_most}, "
-                f"{'' if line['measured'] is None else 'measured '}{measured}: "
-                f"{'holds' if line['holds'] else 'does NOT hold'}{note}."
-            )
+            note = f" ({line['note']})" if line["note"] else ""
+            yield f"Budget: {wording.budget_line(line)}: {'holds' if line['holds'] else 'does NOT hold'}{note}."
         warning = wording.against_baseline(metrics)
         if warning:
             yield f"{warning}."
