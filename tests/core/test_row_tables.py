@@ -103,7 +103,8 @@ def test_a_small_layer_in_float32_before_the_product_brings_no_second_table(mode
     assert [tensor.dtype for tensor in tables if tensor.is_constant] == [precision]
     assert len(content) < ROWS * COLUMNS * 4
     expected = model.predict(X, verbose=0)
-    assert np.abs(LiteRTModel(content).predict(X) - expected).max() < 0.2 * np.ptp(expected)
+    error = np.abs(LiteRTModel(content).predict(X) - expected)
+    assert error.max() < np.abs(expected).max() * (0.25 if precision == "int4" else 0.02)
 
 
 def test_a_table_of_narrow_rows_keeps_one_scale(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from penjing.health import bytecode_state
+from penjing.health import bytecode_state, requirements, unmet_requirements
 from penjing.host.loading import HOOKS
 
 
@@ -135,6 +135,20 @@ def test_doctor_finds_what_is_too_old_or_missing_for_penjing_its_extra_or_a_plug
     plugin = checks["plugin penjing-quiet"]
     assert plugin["message"].startswith("1.2.3 needs nowhere-to-be-found>=2 (missing), numpy>=99 (")
     assert plugin["remedy"] == "pip install 'nowhere-to-be-found>=2' 'numpy>=99'" and not plugin["ok"]
+
+
+def test_what_another_system_or_an_extra_needs_is_not_missed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "elsewhere-1.0.dist-info"
+    info.mkdir()
+    wanted = ("click>=8", 'nowhere; sys_platform == "none"', 'beyond; extra == "more"', "no requirement at all")
+    lines = ["Metadata-Version: 2.1", "Name: elsewhere", "Version: 1.0", "Provides-Extra: more"]
+    (info / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {text}" for text in wanted), ""]))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [requirement.name for requirement in requirements("elsewhere")] == ["click"]
+    assert [requirement.name for requirement in requirements("elsewhere", "more")] == ["beyond"]
+    assert unmet_requirements("elsewhere") == {} and unmet_requirements("elsewhere", "more") == {"beyond": "missing"}
 
 
 def test_bytecode_that_is_missing_old_or_of_another_python_is_told_apart(tmp_path: Path) -> None:
