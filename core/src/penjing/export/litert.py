@@ -13,7 +13,9 @@ import numpy as np
 from penjing.contract import ExportSettings
 from penjing.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
 from penjing.export.bias_scales import without_bias_scales
+from penjing.export.fused_lstm import fused_int8
 from penjing.export.integer_file import to_integers
+from penjing.export.lstm_tracing import frozen
 from penjing.export.quantizer import INTEGER_MODES, is_plain, write_quantized
 from penjing.export.recording import recording
 from penjing.export.recurrent import unrolled
@@ -58,19 +60,23 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
         with recording() as recorded:
             content = _convert(tf, unrolled(model), specs, ExportSettings(), {})
         return strip_names(to_integers(content, recorded), list(specs) if len(specs) > 1 else [])
+    fused = None
     if settings.mode in INTEGER_MODES:
         calibration = check_calibration(specs, calibration)
         model = unrolled(model)
+        if settings.mode == "int8" and is_plain(settings):
+            fused = fused_int8(
+                model, calibration, lambda: _convert(tf, model, specs, ExportSettings(), {}, constants=True)
+            )
         # The converter ends the whole process when it calibrates a loop, so loops are looked for first.
-        plain = FileGraph.from_bytes(_convert(tf, model, specs, ExportSettings(), {}))
-        if "WHILE" in plain.operator_counts():
+        if not fused and _has_loop(_convert(tf, model, specs, ExportSettings(), {})):
             raise ModelError(
                 f"the model '{model.name}' holds a loop, which cannot be quantized to {settings.mode}",
                 why="a layer repeats its work in a way that the file can only write as a loop",
                 hint="write the loop out (unroll=True), or choose mode = 'dynamic'",
             )
     if is_plain(settings):
-        content = _convert(tf, model, specs, settings, calibration)
+        content = fused or _convert(tf, model, specs, settings, calibration)
     else:
         content = write_quantized(
             model, settings, calibration, lambda: _convert(tf, model, specs, ExportSettings(), {})
@@ -79,15 +85,26 @@ def to_litert(model: Any, settings: ExportSettings, calibration: Any = None) -> 
     return without_bias_scales(content, calibration) if settings.compact_biases else content
 
 
+def _has_loop(content: bytes) -> bool:
+    return "WHILE" in FileGraph.from_bytes(content).operator_counts()
+
+
 def _convert(
-    tf: Any, model: Any, specs: dict[str, tuple[tuple[int, ...], str]], settings: ExportSettings, calibration: Any
+    tf: Any,
+    model: Any,
+    specs: dict[str, tuple[tuple[int, ...], str]],
+    settings: ExportSettings,
+    calibration: Any,
+    *,
+    constants: bool = False,
 ) -> bytes:
     import keras
 
     structure = _input_structure(model)
+    call = frozen(model) if constants else model
 
     def run(*values: Any) -> Any:
-        return model(keras.tree.pack_sequence_as(structure, values), training=False)
+        return call(keras.tree.pack_sequence_as(structure, values), training=False)
 
     # Numbered, so that the converter's order of inputs can be checked and odd names do no harm.
     signature = [
@@ -101,8 +118,8 @@ def _convert(
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         try:
             converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
-            # Freeze the weights into constants here: through a SavedModel they stay variables.
-            converter.experimental_lower_to_saved_model = False
+            # Through a SavedModel variables stay variables; without it calls of functions, and their marks, are lost.
+            converter.experimental_lower_to_saved_model = constants
             _configure(converter, settings, calibration)
             content = converter.convert()
         except Exception as error:
