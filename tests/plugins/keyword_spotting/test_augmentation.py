@@ -13,12 +13,12 @@ from penjing.contract import DataRequest, Splits
 from penjing_keyword_spotting import augmentation
 from penjing_keyword_spotting.augmentation import DEFAULTS, augment
 from penjing_keyword_spotting.data import load_data
-from penjing_keyword_spotting.feature_augmentation import warp_bands
+from penjing_keyword_spotting.feature_augmentation import FILTER_POINTS, filter_bands, warp_bands
 
 NOTHING = {name: type(value)(0) for name, value in DEFAULTS.items()}
 SAMPLES = {"shift_milliseconds": 100.0, "gain_db": 6.0, "speed": 0.1, "noise_probability": 0.5, "highest_snr_db": 20.0}
 """What is changed of the samples."""
-FULL = {**SAMPLES, "lowest_snr_db": 5.0, "time_masks": 1, "band_warp": 0.1, "mixup": 0.2}
+FULL = {**SAMPLES, "lowest_snr_db": 5.0, "time_masks": 1, "band_warp": 0.1, "filter_db": 4.0, "mixup": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -108,4 +108,25 @@ def test_no_warp_and_a_single_band_stay_as_they_are() -> None:
 
 def test_cosine_coefficients_are_no_bands_and_stay() -> None:
     sample = load_data(DataRequest(options={"voices": 4, "features": "mfcc"}))
-    assert np.array_equal(features(sample, 0, 0, band_warp=0.2), features(sample, 0, 0))
+    assert np.array_equal(features(sample, 0, 0, band_warp=0.2, filter_db=6.0), features(sample, 0, 0))
+
+
+def test_a_filter_has_the_deviation_that_is_asked_for_and_is_smooth_over_the_bands() -> None:
+    added = filter_bands(np.zeros((4000, 3, 41, 1), "float32"), 0.5, np.random.default_rng(0))[..., 0]
+    assert added.dtype == np.float32
+    assert np.array_equal(added, np.repeat(added[:, :1], 3, axis=1)), "all frames of a clip alike"
+    at_points = added[:, 0, :: 40 // (FILTER_POINTS - 1)]
+    assert np.allclose(at_points.std(axis=0), 0.5, atol=0.03) and np.allclose(at_points.mean(axis=0), 0, atol=0.03)
+    bends = np.abs(np.diff(added[:, 0], n=2)).max(axis=0) > 1e-5
+    assert (np.flatnonzero(bends) + 1).tolist() == [10, 20, 30], "straight between the points"
+
+
+def test_decibels_are_of_energy_whatever_the_scale_of_the_features(sample: Splits) -> None:
+    def gains(scale: float) -> np.ndarray:
+        front_end = replace(sample.extra["front_end"], scale=scale)
+        scaled = replace(sample, extra={**sample.extra, "front_end": front_end})
+        return (features(scaled, 0, 0, filter_db=6.0) - features(scaled, 0, 0)) * scale * 10 / np.log(10)
+
+    assert np.allclose(gains(1.0), gains(3.0), atol=1e-3)
+    # Between two points the gain is a mean of theirs, and varies less.
+    assert 4.0 < gains(2.0).std() < 6.5

@@ -13,7 +13,7 @@ from penjing.errors import RecipeError
 from penjing.options import with_defaults
 from penjing_datasets.speech_synthesis import SILENCE
 from penjing_keyword_spotting import DOMAIN
-from penjing_keyword_spotting.feature_augmentation import mask, mixed, warp_bands
+from penjing_keyword_spotting.feature_augmentation import filter_bands, mask, mixed, warp_bands
 from penjing_keyword_spotting.features import FrontEnd
 from penjing_keyword_spotting.waveform_augmentation import changed, draw
 
@@ -29,12 +29,14 @@ DEFAULTS: dict[str, Any] = {
     "band_masks": 1,
     "band_mask_bands": 4,
     "band_warp": 0.0,
+    "filter_db": 0.0,
     "mixup": 0.0,
     "copies": 0,
 }
 """Options of the `[augment]` table.
 
-`speed = 0.1` plays clips up to 10 % slower or faster. `band_warp = 0.1` moves formants by up to 10 %. `mixup` is the
+`speed = 0.1` plays clips up to 10 % slower or faster. `band_warp = 0.1` moves formants by up to 10 %. `filter_db = 4.0`
+raises and lowers bands smoothly, with a standard deviation of 4 dB. Both are of log-mel features alone. `mixup` is the
 alpha of Zhang et al. 2018, 0 for none. `copies = 0` changes the samples anew in every epoch; `copies = 20` makes 20
 changed copies of all clips, which take turns and are kept for all trainings of a run. Bands, masks and mixup are new in
 every epoch in any case. Copies save the front end's time, which is more than a small network's training takes.
@@ -52,6 +54,7 @@ RANGES = {
     "band_masks": (0, 20),
     "band_mask_bands": (0, 256),
     "band_warp": (0, 0.5),
+    "filter_db": (0, 30),
     "mixup": (0, 10),
     "copies": (0, 1_000),
 }
@@ -86,6 +89,9 @@ def augment(
         features = _changed_features(train, splits, chosen, [seed, epoch], generator)
     if front_end.kind == "log-mel" and chosen["band_warp"]:
         features = warp_bands(features, chosen["band_warp"], generator)
+    if front_end.kind == "log-mel" and chosen["filter_db"]:
+        nepers = chosen["filter_db"] * np.log(10) / 10  # features are natural logarithms of energies
+        features = filter_bands(features, nepers / front_end.scale, generator)
     mask(features, 1, chosen["time_masks"], chosen["time_mask_frames"], generator)
     if front_end.kind == "log-mel":
         mask(features, 2, chosen["band_masks"], chosen["band_mask_bands"], generator)

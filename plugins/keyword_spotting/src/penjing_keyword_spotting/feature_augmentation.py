@@ -1,4 +1,5 @@
-"""What is changed of features that are already computed: bands shifted as by another vocal tract, masks, mixup."""
+"""What is changed of features that are already computed: bands shifted as by another vocal tract or filtered as by
+another microphone, masks, mixup."""
 
 from __future__ import annotations
 
@@ -27,6 +28,31 @@ def warp_bands(features: np.ndarray, largest: float, generator: np.random.Genera
     low = np.take_along_axis(features, lower[:, None, :, None], axis=2)
     high = np.take_along_axis(features, upper[:, None, :, None], axis=2)
     return low + share * (high - low)
+
+
+FILTER_POINTS = 5
+
+
+def filter_bands(features: np.ndarray, deviation: float, generator: np.random.Generator) -> np.ndarray:
+    """Raise and lower each clip's bands smoothly, as another microphone or room does.
+
+    Nam, Kim and Park 2022, "FilterAugment: an acoustic environmental data augmentation method", the linear kind; here
+    with gains of a normal distribution at points that are evenly spaced over the bands.
+
+    Args:
+        features: float32 of shape (n, frames, bands, 1), logarithms of energies.
+        deviation: Standard deviation of the gains, in units of the features.
+
+    Returns:
+        An array like `features`.
+    """
+    count, _, bands, _ = features.shape
+    gains = generator.normal(0, deviation, (count, FILTER_POINTS)).astype(np.float32)
+    positions = np.linspace(0, FILTER_POINTS - 1, bands)
+    lower = np.minimum(positions.astype(np.int64), FILTER_POINTS - 2)
+    share = (positions - lower).astype(np.float32)
+    curve = gains[:, lower] + share * (gains[:, lower + 1] - gains[:, lower])
+    return features + curve[:, None, :, None]
 
 
 def mask(features: np.ndarray, axis: int, masks: int, widest: int, generator: np.random.Generator) -> None:
