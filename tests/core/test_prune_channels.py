@@ -273,6 +273,24 @@ def test_explain_says_how_many_and_what_hangs_together() -> None:
     assert unsaid["expand"] == "24 channels, how many go is decided by taylor on training examples"
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"ratio": 0.2}, "by l2, channels of other layers count for less"),
+        ({"ratio": 0.05, "scope": "local"}, "the share that goes is less than one of them"),
+        ({"ratio": 0.3, "scope": "local", "round_to": 8}, "fewer than round_to = 8 of them would go"),
+        ({"ratio": 0.3, "scope": "local", "min_channels": 12}, "min_channels is 12"),
+    ],
+)
+def test_explain_says_why_a_layer_that_nothing_protects_keeps_its_channels(settings: dict, why: str) -> None:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), L.Dense(12, name="strong"), L.Dense(40, name="weak"), L.Dense(2)])
+    kernel, bias = model.get_layer("strong").get_weights()
+    model.get_layer("strong").set_weights([np.sign(kernel), bias])
+    said = {c.layer: c.change for c in explain(model, PruneChannelsSettings(criterion="l2", **settings))}
+    assert said["strong"] == f"all 12 channels stay: {why}"
+
+
 def test_what_cannot_be_done_is_said_before_work_starts(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
     def message(**asked: object) -> PenjingError:
         graph = ChannelGraph.from_model(network())

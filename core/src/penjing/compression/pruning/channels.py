@@ -246,6 +246,10 @@ def explain(model: keras.Model, settings: PruneChannelsSettings) -> list[LayerCh
         whole = cost.macs(NOTHING), cost.parameters(NOTHING)
         gone = select(graph, settings.model_copy(update={"iterations": 1}), scores, 1.0, whole)
         counts = channels_left(graph, gone)
+        unrounded = counts
+        if settings.round_to > 1:
+            free = select(graph, settings.model_copy(update={"iterations": 1, "round_to": 1}), scores, 1.0, whole)
+            unrounded = channels_left(graph, free)
     for group in graph.groups:
         for path in group.makers:
             if path not in counts:
@@ -256,6 +260,8 @@ def explain(model: keras.Model, settings: PruneChannelsSettings) -> list[LayerCh
             before, after = counts[path]
             if group.protected:
                 text = f"all {before} channels stay: {group.protected}"
+            elif known and before == after:
+                text = f"all {before} channels stay: {_why_none_goes(before, unrounded[path][1], settings)}{tied}"
             elif known:
                 text = _change(before, after) + tied
             else:
@@ -275,6 +281,17 @@ def preview(model: keras.Model, settings: PruneChannelsSettings) -> Preview:
     scores = score(graph, settings, None, None, 1)
     gone = select(graph, settings, scores, 1.0, whole)
     return Preview(model=remove_atoms(graph, gone.tolist())[0])
+
+
+def _why_none_goes(before: int, unrounded: int, settings: PruneChannelsSettings) -> str:
+    """Why a layer that nothing protects keeps all its channels."""
+    if before <= settings.min_channels:
+        return f"min_channels is {settings.min_channels}"
+    if unrounded < before:
+        return f"fewer than round_to = {settings.round_to} of them would go"
+    if settings.scope == "local":
+        return "the share that goes is less than one of them"
+    return f"by {settings.criterion}, channels of other layers count for less"
 
 
 def _change(before: int, after: int) -> str:
