@@ -48,6 +48,8 @@ def fused_int8(model: Any, calibration: Mapping[str, np.ndarray], convert: Calla
     Returns:
         The file, its inputs int8 where they are real numbers; None where the operator does not compute the model.
     """
+    from tensorflow.lite.python.convert import ConverterError
+
     if not fused_layers(model):
         return None
     try:
@@ -59,8 +61,11 @@ def fused_int8(model: Any, calibration: Mapping[str, np.ndarray], convert: Calla
     counts = FileGraph.from_bytes(content).operator_counts()
     if _OPERATOR not in counts or "WHILE" in counts or not _computes_alike(content, model, calibration):
         return None
-    calibrated = _calibrated(content, calibration)
-    return _with_resets(_quantized(calibrated, calibration)) if calibrated else None
+    try:
+        calibrated = _calibrated(content, calibration)
+        return _with_resets(_quantized(calibrated, calibration)) if calibrated else None
+    except (ConverterError, RuntimeError, ValueError):
+        return None
 
 
 def _calibrated(content: bytes, calibration: Mapping[str, np.ndarray]) -> bytes | None:
