@@ -231,12 +231,15 @@ def test_recurrent_kernels_are_pruned_and_stay_so_in_the_file(small: dict, tmp_p
     cell = after.get_layer("memory").cell
     for kernel in (cell.kernel, cell.recurrent_kernel):
         assert (np.asarray(kernel).reshape(2, 4, 32) != 0).sum(axis=1).max() == 1
-    # An int8 file writes every time step out; the tensors are still there once.
-    content = to_litert(after, ExportSettings(mode="int8", calibration_examples=9), small["x"][:9])
-    tensors = [t for t in FileGraph.from_bytes(content).constants() if t.shape == (32, 8)]
-    assert len(tensors) == 2
-    for tensor in tensors:
-        assert (tensor.values.reshape(32, 2, 4) != 0).sum(axis=-1).max() == 1
+    # Each of the four gates has a tensor of its own in the file's operator; where every time step is written out, both
+    # kernels stand there whole, and once.
+    for calibration, shape, count in (("min-max", (8, 8), 8), ("mse", (32, 8), 2)):
+        export = ExportSettings(mode="int8", calibration=calibration, calibration_examples=9)
+        content = to_litert(after, export, small["x"][:9])
+        tensors = [t for t in FileGraph.from_bytes(content).constants() if t.shape == shape]
+        assert len(tensors) == count
+        for tensor in tensors:
+            assert (tensor.values.reshape(shape[0], 2, 4) != 0).sum(axis=-1).max() == 1
 
 
 def test_patterns_of_layers_get_their_own_shares(small: dict, tmp_path: Path) -> None:
