@@ -20,8 +20,8 @@ from penjing.bundle.atomic import write_bytes_atomically
 from penjing.compression import checkpoint
 from penjing.compression.determinism import fingerprint, seed_everything
 from penjing.compression.model_tree import check_finite
-from penjing.compression.plan import PlannedStep
-from penjing.compression.step_folder import Resolve, StepRecord, read_step, write_step
+from penjing.compression.plan import PlannedStep, Resolve
+from penjing.compression.step_folder import StepRecord, read_step, write_step
 from penjing.compression.technique_calls import applied
 from penjing.compression.workbench import Workbench
 from penjing.contract import (

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,9 @@ import numpy as np
 
 from penjing.bundle.atomic import write_bytes_atomically, write_json_atomically
 from penjing.compression import checkpoint
-from penjing.compression.plan import PlannedStep
+from penjing.compression.plan import PlannedStep, Resolve
 from penjing.contract import ExportSettings, KeptAxes, LayerChange, StepOutcome
 from penjing.errors import PluginError, RunFolderError
-
-Resolve = Callable[[str, Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)

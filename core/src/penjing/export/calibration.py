@@ -1,10 +1,17 @@
-"""Calibration data that only has the right shape, for files whose size is of interest and whose values are not."""
+"""Calibration data: one example at a time, and stand-ins where only the size of a file is of interest."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+
+def one_at_a_time(arrays: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Examples with batch 1 of several inputs, as the converter's calibration takes them."""
+    for index in range(len(arrays[0])):
+        yield [array[index : index + 1] for array in arrays]
 
 
 def placeholder_calibration(model: Any, examples: int = 4) -> list[np.ndarray]:

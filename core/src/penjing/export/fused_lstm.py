@@ -4,13 +4,14 @@ out: a layer of 24 units over 49 steps, with one of 16 behind it, takes 10,592 b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from penjing.errors import ModelError
+from penjing.export.calibration import one_at_a_time
 from penjing.export.composition import operator_names
 from penjing.export.flatbuffer import pack
 from penjing.export.lstm_tracing import fused_layers, marked
@@ -27,8 +28,6 @@ _NOTES = 5
 """Tensors in which the calibration notes ranges within an operator; the converter leaves them out of a float file."""
 _STATES = (18, 19)
 """Positions of the hidden and of the cell state among the operator's inputs."""
-
-
 _CELL_RANGE = (0.99, 63.9)
 """The largest cell state is taken to be at least and may be at most so much. Its scale is a power of two, and the
 kernels' tanh takes 0 to 6 bits before the point: with others it writes nothing at all."""
@@ -76,12 +75,8 @@ def _calibrated(content: bytes, calibration: Mapping[str, np.ndarray]) -> bytes 
     base: Any = schema.ModelT.InitFromPackedBuf(content, 0)
     arrays = [calibration_of(calibration, base, position) for position in range(len(base.subgraphs[0].inputs))]
 
-    def examples() -> Iterator[list[np.ndarray]]:
-        for index in range(len(arrays[0])):
-            yield [array[index : index + 1] for array in arrays]
-
     with caught_output():
-        model: Any = schema.ModelT.InitFromPackedBuf(Calibrator(content).calibrate(examples), 0)
+        model: Any = schema.ModelT.InitFromPackedBuf(Calibrator(content).calibrate(lambda: one_at_a_time(arrays)), 0)
     for graph in model.subgraphs:
         graph.operators = [each for each in graph.operators if not graph.tensors[each.outputs[0]].isVariable]
         for operator, name in zip(graph.operators, operator_names(model, graph), strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from penjing.contract import ExportSettings
 from penjing.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
 from penjing.export.bias_scales import without_bias_scales
+from penjing.export.calibration import one_at_a_time
 from penjing.export.fused_lstm import fused_int8
 from penjing.export.integer_file import to_integers
 from penjing.export.lstm_tracing import frozen
@@ -139,12 +139,7 @@ def _configure(converter: Any, settings: ExportSettings, calibration: dict[str, 
         converter.target_spec.supported_types = [tf.float16]
     elif settings.mode == "int8":
         arrays = list(calibration.values())
-
-        def examples() -> Iterator[list[np.ndarray]]:
-            for index in range(len(arrays[0])):
-                yield [array[index : index + 1] for array in arrays]
-
-        converter.representative_dataset = examples
+        converter.representative_dataset = lambda: one_at_a_time(arrays)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         if all(array.dtype == np.float32 for array in arrays):  # numbers of words and items stay what they are
             converter.inference_input_type = tf.int8

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from penjing.errors import ModelError
+
 _MARK = "api_implements"
 
 
@@ -56,7 +58,12 @@ def _marked_methods(layer: Any) -> dict[str, Callable[..., Any]]:
 
     def inner_loop(sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         if mask is not None or not started:
-            raise NotImplementedError("a mask, or a state to start from")
+            raise ModelError(
+                "an LSTM with a mask, or with a state to start from, is no single operator",
+                where=f"layer '{layer.name}'",
+                why="LiteRT's operator starts from zeros and takes every step",
+                hint="write the layer out",
+            )
         started.clear()
         kernel, recurrent = layer.cell.kernel, layer.cell.recurrent_kernel
         bias = layer.cell.bias if layer.cell.use_bias else np.zeros(4 * layer.units, np.float32)
