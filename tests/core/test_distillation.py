@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def test_a_teacher_sees_the_augmented_inputs(tmp_path: Path) -> None:
     train, validation = (part(values, np.ones(80, int), slice(None), "example") for values in (x, moved))
     bench = context(
         linear(2, 1, "softmax"), train, validation, tmp_path, task="classification", metric=accuracy, teacher=teacher,
-        augment=lambda epoch, seed: (moved, np.zeros(80, int)),
+        augment=lambda epoch, seed, options: (moved, np.zeros(80, int)),
     )  # fmt: skip
     assert bench.evaluate(teacher) == 1.0
     assert distil(bench, {**LINEAR, "min_updates": 60, "weight": 1.0}).figures["validation_after"] == 1.0
@@ -236,6 +237,37 @@ def test_several_teachers_of_different_seeds_say_their_mean(toy_arrays: dict, tm
     assert not np.allclose(first, second)
     distil(replace(bench, model=image_network(6, 1, "student")), settings)
     assert len(built) == 2  # from the cache
+
+
+def test_a_teacher_can_have_its_own_options_of_the_augmentation(toy_arrays: dict, tmp_path: Path) -> None:
+    """The teacher is trained with the option, the student without; another value asks for another teacher."""
+    drawn: list[dict] = []
+
+    def augment(epoch: int, seed: int, options: Mapping[str, Any]) -> Any:
+        drawn.append(dict(options))
+        return toy_arrays["x"][:120], toy_arrays["y"][:120]
+
+    def teacher(options: dict) -> dict:
+        return {"epochs": 2, "teacher": {"epochs": 3, "augment_options": options}}
+
+    bench = image_context(
+        toy_arrays, tmp_path, None, augment=augment, build_teacher=lambda: image_network(4, 0, "teacher")
+    )
+    distil(bench, teacher({"loudness": 2.0}))
+    assert drawn == [{"loudness": 2.0}] * 3 + [{}] * 2
+    for options, trained in (({"loudness": 2.0}, 0), ({"loudness": 3.0}, 3), ({}, 3)):
+        drawn.clear()
+        distil(replace(bench, model=image_network(6, 1, "student")), teacher(options))
+        assert drawn == [options] * trained + [{}] * 2
+
+
+def test_options_of_an_augmentation_that_is_not_there_or_not_used_are_refused(toy_arrays: dict, tmp_path: Path) -> None:
+    bench = image_context(toy_arrays, tmp_path, None, build_teacher=lambda: image_network(4, 0, "teacher"))
+    with pytest.raises(UsageError, match="no augmentation to set loudness of"):
+        distil(bench, {"teacher": {"augment_options": {"loudness": 2.0}}})
+    for more in ({"source": "reference"}, {"augment": False}):
+        with pytest.raises(ValidationError, match="augment_options are for a domain's teacher"):
+            DistillSettings.model_validate({"teacher": {"augment_options": {"loudness": 2.0}, **more}})
 
 
 def test_members_of_a_given_teacher_are_refused(toy_arrays: dict, image_teacher: Any, tmp_path: Path) -> None:
@@ -295,7 +327,7 @@ def test_groups_of_the_data_reach_the_folds(toy_arrays: dict, tmp_path: Path) ->
 
 
 def test_an_estimator_is_not_asked_about_augmented_inputs(toy_arrays: dict, tmp_path: Path) -> None:
-    bench = image_context(toy_arrays, tmp_path, None, augment=lambda epoch, seed: None)
+    bench = image_context(toy_arrays, tmp_path, None, augment=lambda epoch, seed, options: None)
     with pytest.raises(RecipeError, match="cannot teach on augmented inputs"):
         distil(bench, {"teacher": {"source": "estimator", "parameters": {"n_estimators": 5}}})
 
@@ -399,7 +431,7 @@ def test_a_training_that_was_cut_goes_on_to_the_same_weights(
     settings = {"epochs": 3, "batch_size": 50, **KINDS[kind]}
     x, y = toy_arrays["x"][:200], toy_arrays["y"][:200]
 
-    def augment(epoch: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def augment(epoch: int, seed: int, options: Any) -> tuple[np.ndarray, np.ndarray]:
         noise = np.random.default_rng((epoch, seed)).normal(0, 0.2, x.shape)
         return (x + noise).astype("float32"), y
 

@@ -182,6 +182,15 @@ def test_another_seed_gives_another_file_and_the_same_seed_the_same(kws_run, sho
     assert digests[0] == file_of(folder) != digests[1]
 
 
+def test_a_teachers_wrong_option_is_refused_before_anything_is_trained(short_command, tmp_path: Path) -> None:
+    command = short_command(tmp_path / "run", "--set", "steps.1.teacher.augment_options={filter_dp=3.0}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "filter_dp" in done.stderr and "filter_db" in done.stderr
+    assert "step 1, setting 'teacher.augment_options'" in done.stderr
+    assert "training" not in done.stderr
+
+
 def test_data_says_what_is_in_it(run_penjing) -> None:
     done = run_penjing("keyword-spotting", "data", "--set", "data.voices=4", "--json", "--quiet")
     document = json.loads(done.stdout)

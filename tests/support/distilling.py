@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from penjing.compression.augmentation import Augmentation
 from penjing.compression.distillation import technique
 from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.workbench import Workbench
@@ -38,7 +39,7 @@ def context(
     direction: str = "higher",
     teacher: Any = None,
     reference: Callable[[], keras.Model] | None = None,
-    augment: Any = None,
+    augment: Callable[[int, int, Mapping[str, Any]], Any] | None = None,
     build_teacher: Callable[[], keras.Model] | None = None,
     seed: int = 1,
 ) -> StepContext:
@@ -54,7 +55,7 @@ def context(
         seed=seed,
         data_sha256="",
         reporter=SilentReporter(),
-        augment=augment,
+        augment=augment and Augmentation(draw=augment),
         given_teacher=teacher,
         build_teacher=build_teacher,
         teacher_cache=folder / "teachers",

@@ -351,9 +351,10 @@ class StepContext:
     """`evaluate(model, rows=None)`: the primary metric of a Keras model on the validation part, or on these rows of it
     (integers of shape (n,))."""
     teacher: Callable[..., Any]
-    """`teacher(training, *, member=0) -> keras.Model`: the domain's teacher, trained with a `TrainingSettings`, or from
-    the cache where it was trained before; each member is one of another seed. Where the caller has given a teacher, it
-    is that one: a `keras.Model`, or a scikit-learn estimator."""
+    """`teacher(training, *, member=0, augment_options=None) -> keras.Model`: the domain's teacher, trained with a
+    `TrainingSettings`, or from the cache where it was trained before; each member is one of another seed, the options
+    stand over those of the recipe's `[augment]`. Where the caller has given a teacher, it is that one: a `keras.Model`,
+    or a scikit-learn estimator."""
     progress: Callable[[str], None]
     """A line for the person who waits."""
     reference: Callable[[], Any] | None = None

@@ -27,9 +27,6 @@ from penjing.compression.settings.training import FinetuneSettings, TrainingSett
 from penjing.contract import Invariant, LayerChange, Split, StepContext, StepOutcome, Task
 from penjing.errors import ModelError
 
-Augment = Callable[[int, int], tuple[Any, Any]]
-"""(epoch, seed) -> (x, y) of that epoch."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
@@ -44,7 +41,8 @@ class Trainer:
     evaluate: Callable[[Any], float]
     """The primary metric of a model on the validation part."""
     higher_is_better: bool
-    augment: Augment | None = None
+    augment: Callable[[int, int], tuple[Any, Any]] | None = None
+    """(epoch, seed) -> inputs and targets of that epoch."""
     loss: Loss | None = None
     invariants: Sequence[Invariant] = ()
     progress: Callable[[int, int], Any] = lambda epochs, done: _Silent()

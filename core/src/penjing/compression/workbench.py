@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from penjing.compression import checkpoint
+from penjing.compression.augmentation import Augmentation
 from penjing.compression.determinism import fingerprint, seed_everything
-from penjing.compression.finetuning import Augment, Trainer
+from penjing.compression.finetuning import Trainer
 from penjing.compression.losses import Loss
 from penjing.compression.settings.training import TrainingSettings
 from penjing.contract import Invariant, Metric, Split, Task
@@ -45,9 +46,7 @@ class Workbench:
     seed: int
     data_sha256: str
     reporter: Reporter
-    augment: Augment | None = None
-    augment_key: str = ""
-    """What the augmentation depends on besides epoch and seed, for the teacher's cache."""
+    augment: Augmentation | None = None
     loss: Loss | None = None
     build_teacher: Callable[[], keras.Model] | None = None
     teacher_key: str = ""
@@ -76,7 +75,14 @@ class Workbench:
         outputs = LiteRTModel(content).predict(self.validation.x)
         return float(self.metric_function(self.validation.y, outputs))
 
-    def trainer(self, seed: int, folder: Path, title: str, invariants: Sequence[Invariant] = ()) -> Trainer:
+    def trainer(
+        self,
+        seed: int,
+        folder: Path,
+        title: str,
+        invariants: Sequence[Invariant] = (),
+        augment_options: Mapping[str, Any] | None = None,
+    ) -> Trainer:
         """A trainer whose checkpoints lie in a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         return Trainer(
@@ -87,20 +93,39 @@ class Workbench:
             folder=folder,
             evaluate=self.evaluate,
             higher_is_better=self.higher_is_better,
-            augment=self.augment,
+            augment=self.augmentation(augment_options or {}),
             loss=self.loss,
             invariants=invariants,
             progress=lambda epochs, done: EpochProgress(self, title, epochs, done),
         )
 
-    def teacher(self, training: TrainingSettings, *, member: int = 0) -> Any:
+    def augmentation(self, options: Mapping[str, Any]) -> Augmentation | None:
+        """The domain's augmentation, with other values of some options.
+
+        Raises:
+            UsageError: There are options and no augmentation.
+        """
+        if self.augment is None and options:
+            raise UsageError(
+                f"there is no augmentation to set {', '.join(options)} of",
+                where="setting 'teacher.augment_options'",
+                why="the domain has none, and a lone model brings none",
+                hint="leave augment_options out",
+            )
+        return self.augment and self.augment.changed(options)
+
+    def teacher(
+        self, training: TrainingSettings, *, member: int = 0, augment_options: Mapping[str, Any] | None = None
+    ) -> Any:
         """The domain's teacher, trained; from the cache where the same was trained before. Or the one that was given.
 
         Args:
             member: Teachers of other numbers start from other weights.
+            augment_options: Options of the domain's augmentation, over those of the recipe's `[augment]`.
 
         Raises:
-            UsageError: The domain has no teacher, or several are asked of the one that was given.
+            UsageError: The domain has no teacher, several are asked of the one that was given, or there is no
+                augmentation to set options of.
         """
         if self.given_teacher is not None:
             if member:
@@ -118,11 +143,12 @@ class Workbench:
                 'teacher = { source = "reference" }',
             )
         assert self.teacher_cache is not None
+        augment = self.augmentation(augment_options or {})
         key = fingerprint(
             [
                 self.teacher_key,
                 self.data_sha256,
-                self.augment_key,
+                augment.key if augment else "",
                 training.model_dump_json(),
                 str(self.seed),
                 keras.__version__,
@@ -136,9 +162,8 @@ class Workbench:
             return checkpoint.load_model(path)
         seed = seed_everything(self.seed, "teacher", *([member] if member else []))
         model = self.build_teacher()
-        self.trainer(seed, folder, f"teacher {member + 1}" if member else "teacher").fit(
-            model, training, label="teacher"
-        )
+        title = f"teacher {member + 1}" if member else "teacher"
+        self.trainer(seed, folder, title, augment_options=augment_options).fit(model, training, label="teacher")
         checkpoint.save_model(model, path)
         for leftover in folder.glob("training-*.npz"):
             leftover.unlink()

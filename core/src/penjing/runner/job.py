@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from penjing.compression.augmentation import Augmentation
 from penjing.contract import (
     DataRequest,
     Domain,
@@ -41,8 +42,7 @@ class Job:
     build_teacher: Callable[[], Any] | None = None
     teacher_key: str = ""
     baselines: tuple[Callable[[], FittedBaseline], ...] = ()
-    augment: Callable[[int, int], tuple[Any, Any]] | None = None
-    augment_key: str = ""
+    augment: Augmentation | None = None
     loss: Callable[[Any, Any], Any] | None = None
     decision_threshold: float = 0.5
     plugin: str = ""
@@ -109,17 +109,19 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
     def request(options: Mapping[str, Any]) -> ModelRequest:
         return ModelRequest(splits=splits, seed=seed, options=dict(options))
 
+    trains_with = (value.load_data, value.augment, value.loss)
+    code = code_hash([value.build_teacher, *trains_with])
     augment = None
     if value.augment:
         augment_function = code_of(value.augment, tuple)
 
-        def augment(epoch: int, epoch_seed: int) -> tuple[Any, Any]:
-            return augment_function(splits.train, splits, epoch=epoch, seed=epoch_seed, options=dict(recipe.augment))
+        def draw(epoch: int, epoch_seed: int, options: Mapping[str, Any]) -> tuple[Any, Any]:
+            return augment_function(splits.train, splits, epoch=epoch, seed=epoch_seed, options=dict(options))
+
+        augment = Augmentation(draw=draw, options=recipe.augment, name=f"{source}/{value.augment}", code=code)
 
     build_model = code_of(value.build_model, keras.Model)
     build_teacher = code_of(value.build_teacher, keras.Model) if value.build_teacher else None
-    trains_with = (value.load_data, value.augment, value.loss)
-    code = code_hash([value.build_teacher, *trains_with])
     reference_code = code_hash([value.build_model, *trains_with])
     return Job(
         name=value.name,
@@ -133,7 +135,6 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         teacher_key=f"{source}/{value.build_teacher}/{_key(recipe.teacher)}/{_key(recipe.data)}/{code}",
         baselines=tuple(partial(code_of(baseline, FittedBaseline), splits, seed) for baseline in value.baselines),
         augment=augment,
-        augment_key=f"{source}/{value.augment}/{_key(recipe.augment)}/{code}" if value.augment else "",
         loss=resolve(value.loss) if value.loss else None,
         decision_threshold=value.decision_threshold,
         plugin=f"{source.distribution} {source.version}",

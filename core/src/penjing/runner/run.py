@@ -14,8 +14,10 @@ from penjing.bundle.atomic import write_bytes_atomically, write_json_atomically
 from penjing.cache import cache_folder
 from penjing.compression import checkpoint, pipeline
 from penjing.compression.determinism import deterministic_kernels, fingerprint, fix_thread_order, seed_everything
+from penjing.compression.distillation.teachers import check_augment_options
 from penjing.compression.model_tree import check_finite, check_traceable
 from penjing.compression.plan import plan_steps, reference_training
+from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.workbench import Workbench
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
 from penjing.errors import ModelError
@@ -97,7 +99,6 @@ def run_job(
         data_sha256=job.splits.sha256,
         reporter=reporter,
         augment=job.augment,
-        augment_key=job.augment_key,
         loss=job.loss,
         build_teacher=job.build_teacher,
         teacher_key=job.teacher_key,
@@ -105,6 +106,9 @@ def run_job(
         given_teacher=teacher,
         events=folder.events,
     )
+    for step in steps:
+        if isinstance(step.settings, DistillSettings):
+            check_augment_options(step.number, step.settings, bench)
     reporter.stage("reference")
     start = fingerprint([job.name, job.splits.sha256, str(seed), training.model_dump_json(), *job.extra_parts])
     reference, reference_record = _reference(job, bench, training, budget, folder, start, reporter)

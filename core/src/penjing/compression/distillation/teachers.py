@@ -13,6 +13,7 @@ from penjing.compression.distillation.out_of_fold import soft_labels
 from penjing.compression.losses import CATEGORICAL_TASKS, OutputKind, output_kind
 from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.settings.training import TrainingSettings
+from penjing.compression.workbench import Workbench
 from penjing.contract import StepContext, Task
 from penjing.errors import ModelError, RecipeError, UsageError
 
@@ -56,15 +57,38 @@ def find_teacher(context: StepContext, step: DistillSettings) -> Teacher:
         model = context.reference()
         return _model(context, model, output_kind(model), f"the reference of {model.count_params():,} parameters")
     training = TrainingSettings(**{name: getattr(settings, name) for name in TrainingSettings.model_fields})
-    first = context.teacher(training)
+    first = context.teacher(training, augment_options=settings.augment_options)
     if not isinstance(first, keras.Model):
         return _estimator(context, step, first)
     if settings.members == 1:
         return _model(context, first, output_kind(first), f"a teacher of {first.count_params():,} parameters")
-    members = [first, *(context.teacher(training, member=number) for number in range(1, settings.members))]
+    others = range(1, settings.members)
+    members = [first, *(context.teacher(training, member=n, augment_options=settings.augment_options) for n in others)]
     together, kind = mean_of_outputs(members, context.task)
     name = f"{settings.members} teachers of {first.count_params():,} parameters each"
     return _model(context, together, kind, name)
+
+
+def check_augment_options(number: int, settings: DistillSettings, bench: Workbench) -> None:
+    """Draw an epoch with a teacher's own options of the augmentation, which only the domain can tell to be right.
+
+    Args:
+        number: The step's number in the recipe, from 1.
+
+    Raises:
+        RecipeError: The domain refuses an option; `where` names the step.
+        UsageError: There is no augmentation.
+    """
+    options = settings.teacher.augment_options
+    if not options:
+        return
+    augment = bench.augmentation(options)
+    assert augment is not None
+    try:
+        augment(0, bench.seed)
+    except RecipeError as error:
+        where = f"step {number}, setting 'teacher.augment_options'"
+        raise RecipeError(error.what, where=where, why=error.why, hint=error.hint) from error
 
 
 def mean_of_outputs(models: list[keras.Model], task: Task) -> tuple[keras.Model, OutputKind]:

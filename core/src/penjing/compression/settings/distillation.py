@@ -100,6 +100,10 @@ class TeacherSettings(TrainingSettings):
         description="domain: the model that was given, else the domain's teacher; reference: the model before "
         "compression; estimator: a scikit-learn estimator, by out-of-fold predictions",
     )
+    augment_options: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="options of the domain's augmentation for the teacher's own training, over those of [augment]",
+    )
     members: int = Field(default=1, ge=1, le=20, description="teachers of different seeds, whose outputs are averaged")
     estimator: str | None = Field(
         default=None,
@@ -112,6 +116,8 @@ class TeacherSettings(TrainingSettings):
     def _fitting(self) -> TeacherSettings:
         if self.source == "reference" and self.members > 1:
             raise ValueError("there is one reference only, so members must be 1")
+        if self.augment_options and (self.source != "domain" or not self.augment):
+            raise ValueError("augment_options are for a domain's teacher that is trained on augmented inputs")
         return self
 
 
