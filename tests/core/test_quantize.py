@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 import penjing
+from penjing.compression import growth
 from penjing.compression.quantization.post_training import explain
 from penjing.compression.settings.quantization import QuantizeSettings
+from penjing.contract import ExportSettings
 from penjing.errors import CheckFailedError, ModelError, RecipeError
+from penjing.export.trial import file_cost
 from penjing.measure.file_graph import FileGraph
 from penjing.recipe import Recipe
 from penjing.runtime import LiteRTModel
@@ -62,8 +66,6 @@ def test_everything_at_once_keeps_the_zeros_of_pruning_and_the_answers(
 
 
 def test_a_step_says_what_it_did_to_each_layer(toy_model: Path, toy_data: Path, tmp_path: Path) -> None:
-    import json
-
     compress(
         toy_model,
         toy_data,
@@ -120,6 +122,61 @@ def test_recurrent_layers_that_grow_by_being_written_out_say_so_and_what_keeps_t
         assert mode in str(caught.value)
         result = compress(tmp_path / "gru.keras", tmp_path / "data.npz", tmp_path / mode, recipe(mode))
         assert result.metrics["compressed"]["flash_bytes"] < result.metrics["reference"]["flash_bytes"]
+
+
+def gru_over(steps: int) -> keras.Model:
+    layers = keras.layers
+    return keras.Sequential([keras.Input((steps, 3)), layers.Bidirectional(layers.GRU(16)), layers.Dense(2)])
+
+
+def test_growth_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(80, 20, 3)).astype("float32"), generator.integers(0, 2, 80)
+    recipe = Recipe.from_toml(
+        """
+        [[steps]]
+        technique = "prune-channels"
+        ratio = 0.3
+        [[steps]]
+        technique = "quantize"
+        """
+    )
+    with pytest.raises(CheckFailedError, match=r"steps\.2\.mode=weight-only-int8"):
+        penjing.compress(gru_over(20), recipe, {"x": x, "y": y}, output=tmp_path / "run")
+    assert not (tmp_path / "run/reference").exists() and not (tmp_path / "run/steps").exists()
+
+
+def test_a_shipped_recipe_keeps_the_loop_of_a_small_recurrent_network(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(80, 20, 3)).astype("float32"), generator.integers(0, 2, 80)
+    result = penjing.compress(gru_over(20), "default", {"x": x, "y": y}, output=tmp_path / "run")
+    assert result.metrics["compressed"]["flash_bytes"] < result.metrics["reference"]["flash_bytes"]
+    summary = json.loads((tmp_path / "run/steps/01-quantize/outcome.json").read_text())["summary"]
+    assert re.match(r"int8 weights, float32 arithmetic; int8 would make the file larger, [\d,]+ -> [\d,]+ B", summary)
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("mode", ["int8", "int16x8"])
+def test_the_bound_of_written_out_steps_is_below_what_they_take(kind: str, mode: str) -> None:
+    """Or the operator of an LSTM would be thought to grow; and hundreds of steps are not written to know."""
+    layers = keras.layers
+
+    def network(steps: int) -> keras.Model:
+        return keras.Sequential([keras.Input((steps, 2)), getattr(layers, kind)(2), layers.Dense(2)])
+
+    settings = ExportSettings(mode=mode)
+    bound = growth.LEAST_STEP_BYTES * growth._steps_written_out(network(12), mode)
+    assert bound == (0 if (kind, mode) == ("LSTM", "int8") else 12 * growth.LEAST_STEP_BYTES)
+    step = (file_cost(network(12), settings).flash_bytes - file_cost(network(8), settings).flash_bytes) / 4
+    assert step >= bound / 12
+    assert growth.file_bytes(network(2_000), settings)[1] == ("" if bound == 0 else "at least ")
+
+
+def test_settings_of_the_other_mode_must_fit_too() -> None:
+    with pytest.raises(ValidationError, match="mode weight-only-int8 has no int16x8 layers"):
+        QuantizeSettings(otherwise="weight-only-int8", layers={"a": "int16x8"})
+    with pytest.raises(ValidationError, match="otherwise is about int8 and int16x8"):
+        QuantizeSettings(mode="dynamic", otherwise="float16")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import numpy as np
 from penjing.bundle.atomic import write_bytes_atomically
 from penjing.compression import checkpoint
 from penjing.compression.determinism import fingerprint, seed_everything
+from penjing.compression.growth import check_growth
 from penjing.compression.model_tree import check_finite
 from penjing.compression.plan import PlannedStep, Resolve
 from penjing.compression.step_folder import StepRecord, read_step, write_step
@@ -36,9 +37,6 @@ from penjing.contract import (
 )
 from penjing.errors import CheckFailedError, as_plugin_error
 from penjing.export.litert import to_litert
-from penjing.export.lstm_tracing import fused_layers
-from penjing.export.quantizer import INTEGER_MODES
-from penjing.export.recurrent import holds_recurrent
 
 
 class Observer(Protocol):
@@ -246,24 +244,8 @@ def _check_file(state: _State, step: PlannedStep, outcome: StepOutcome, content:
     broken = check_promises(invariants, lambda invariant: invariant.check_file(content))
     if broken:
         raise _broken(f"the file after step {step.number}, '{step.technique.name}',", broken)
-    if outcome.export is not None and len(content) > state.flash_bytes:
-        why = "scales and zero points of a tiny model weigh more than the saved weight bytes"
-        hint = "leave the step out; the float32 file is the smaller one"
-        if outcome.export.mode in (*INTEGER_MODES, "aware") and holds_recurrent(state.model):
-            why = (
-                "integer kernels want no loop, so each time step of the recurrent layers is written out, which takes "
-                "more bytes than small weights save"
-            )
-            hint = "take technique = 'quantize' with mode = 'weight-only-int8' or 'dynamic', which keep the loop"
-            if outcome.export.mode == "aware" and fused_layers(state.model):
-                hint += "; its mode = 'int8' has one operator for an LSTM layer"
-        raise CheckFailedError(
-            f"'{step.technique.name}' ({outcome.export.mode}) made the file larger: "
-            f"{state.flash_bytes:,} -> {len(content):,} bytes",
-            where=f"step {step.number}",
-            why=why,
-            hint=hint,
-        )
+    if outcome.export is not None:
+        check_growth(step, state.model, outcome.export.mode, state.flash_bytes, len(content))
 
 
 def check_promises(invariants: Sequence[Invariant], check: Callable[[Invariant], Sequence[Violation]]) -> list[str]:

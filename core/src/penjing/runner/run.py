@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from penjing.cache import cache_folder
 from penjing.compression import checkpoint, pipeline
 from penjing.compression.determinism import deterministic_kernels, fingerprint, fix_thread_order, seed_everything
 from penjing.compression.distillation.teachers import check_augment_options
+from penjing.compression.growth import check_planned_growth
 from penjing.compression.model_tree import check_finite, check_traceable
 from penjing.compression.plan import plan_steps, reference_training
 from penjing.compression.settings.distillation import DistillSettings
@@ -111,7 +112,12 @@ def run_job(
             check_augment_options(step.number, step.settings, bench)
     reporter.stage("reference")
     start = fingerprint([job.name, job.splits.sha256, str(seed), training.model_dump_json(), *job.extra_parts])
-    reference, reference_record = _reference(job, bench, training, budget, folder, start, reporter)
+
+    def refuse(model: Any) -> None:
+        check_feasible(model, budget)
+        check_planned_growth(model, steps, host.resolve)
+
+    reference, reference_record = _reference(job, bench, training, folder, start, reporter, refuse)
     if until == "train":
         return RunResult(folder=folder.path, metrics={}, report=None, bundle=None)
     info = RunInfo(
@@ -151,9 +157,19 @@ def run_job(
 
 
 def _reference(
-    job: Job, bench: Workbench, training: Any, budget: Budget, folder: RunFolder, start: str, reporter: Any
+    job: Job,
+    bench: Workbench,
+    training: Any,
+    folder: RunFolder,
+    start: str,
+    reporter: Any,
+    refuse: Callable[[Any], None],
 ) -> tuple[Any, dict[str, Any]]:
-    """The trained reference, from its checkpoint where it is done."""
+    """The trained reference, from its checkpoint where it is done.
+
+    Args:
+        refuse: Raises where the model cannot come to what is asked, before it is trained.
+    """
     path = folder.reference_outcome
     if path.is_file():
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -168,7 +184,7 @@ def _reference(
     check_traceable(model)
     check_outputs(model, job)
     check_finite(model)
-    check_feasible(model, budget)
+    refuse(model)
     history: Mapping[str, Any] = {}
     if job.trains_reference:
         trainer = bench.trainer(seed, path.parent, "reference")

@@ -24,6 +24,7 @@ from penjing.compression.quantization.channel_grid import kernel_values
 from penjing.compression.quantization.equalization import equalizable, equalize
 from penjing.compression.quantization.gptq import round_by_gptq
 from penjing.compression.quantization.layer_plan import LayerPlan, plan_layers, reason
+from penjing.compression.quantization.mode_choice import settled
 from penjing.compression.settings.quantization import INTEGER_MODES, QuantizeSettings
 from penjing.contract import ExportSettings, LayerChange, Preview, Split, StepContext, StepOutcome
 from penjing.errors import DataError
@@ -32,6 +33,7 @@ from penjing.errors import DataError
 def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
     """Prepare the weights and decide how the file is written; the pipeline writes, checks and evaluates it."""
     model = context.model
+    settings, why = settled(model, settings)
     plan = plan_layers(model, settings)
     needs_examples = settings.mode in INTEGER_MODES or settings.rounding != "nearest" or settings.bias_correction
     if needs_examples and len(context.train) == 0:
@@ -63,7 +65,7 @@ def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
             notes[path].append(f"bias corrected: mean output error {before:.2e} -> {after:.2e}")
     return StepOutcome(
         model=model,
-        summary=_summary(settings, plan, len(context.train)),
+        summary=_summary(settings, plan, len(context.train)) + (f"; {why}" if why else ""),
         layers=tuple(
             LayerChange(layer=path, change="; ".join(notes[path]))
             for path, entry in plan.items()
@@ -154,13 +156,15 @@ def _summary(settings: QuantizeSettings, plan: dict[str, LayerPlan], available: 
 
 def explain(model: keras.Model, settings: QuantizeSettings) -> list[LayerChange]:
     """Each layer's precision and why, and which layers can be equalized."""
+    settings, why = settled(model, settings)
     plan = plan_layers(model, settings)
     through = equalizable(model, replace_relu6=settings.replace_relu6) if settings.equalize else {}
     return [
         LayerChange(
             layer=path,
             change=f"{reason(entry, settings)} ({entry.layer.count_params():,} parameters)"
-            + (f"; {through[path]}" if path in through else ""),
+            + (f"; {through[path]}" if path in through else "")
+            + (f"; {why}" if why else ""),
         )
         for path, entry in plan.items()
         if entry.layer.weights or entry.delicate
@@ -169,6 +173,7 @@ def explain(model: keras.Model, settings: QuantizeSettings) -> list[LayerChange]
 
 def preview(model: keras.Model, settings: QuantizeSettings) -> Preview:
     """The model as it is, and the form of its file."""
+    settings, _ = settled(model, settings)
     plan = plan_layers(model, settings)
     return Preview(model=model, export=_export_settings(settings, plan, settings.calibration_examples, 0))
 

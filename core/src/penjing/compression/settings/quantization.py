@@ -29,6 +29,11 @@ class QuantizeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Mode = Field(default="int8", description="what becomes small: int8, int16x8, dynamic, weight-only-*, float16")
+    otherwise: Literal["dynamic", "weight-only-int8", "weight-only-int4", "float16"] | None = Field(
+        default=None,
+        description="the mode to take where mode (int8, int16x8) would make the file larger, as it can for recurrent "
+        "layers; none ends the run with an error then",
+    )
     layers: dict[str, LayerPrecision] = Field(
         default_factory=dict,
         description="precision by pattern of layer names, the first that fits; the rest follows the mode",
@@ -74,7 +79,18 @@ class QuantizeSettings(BaseModel):
             raise ValueError("equalize, rounding and bias_correction are about integers, not float16")
         if self.replace_relu6 and not self.equalize:
             raise ValueError("replace_relu6 is a part of equalize, which is off")
+        if self.otherwise is not None and self.mode not in INTEGER_MODES:
+            raise ValueError(f"otherwise is about int8 and int16x8, which can make a file larger, not {self.mode}")
+        replacement(self)  # must be valid, too
         return self
+
+
+def replacement(settings: QuantizeSettings) -> QuantizeSettings | None:
+    """The settings with `otherwise` for their mode; None where there is none."""
+    if settings.otherwise is None:
+        return None
+    changes = {"mode": settings.otherwise, "otherwise": None, "compact_biases": False}
+    return QuantizeSettings(**{**settings.model_dump(), **changes})
 
 
 def conflict(settings: QuantizeSettings, earlier: str) -> str | None:

@@ -1,0 +1,116 @@
+"""A step whose file comes out larger than the one before it: refused, before any training where that can be known."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import keras
+
+from penjing.compression.model_tree import count_parameters
+from penjing.compression.plan import PlannedStep, Resolve
+from penjing.compression.technique_calls import previewed
+from penjing.contract import ExportSettings
+from penjing.errors import CheckFailedError
+from penjing.export.lstm_tracing import fused_layers
+from penjing.export.quantizer import INTEGER_MODES
+from penjing.export.recurrent import holds_recurrent
+from penjing.export.trial import file_cost
+
+FEW_PARAMETERS = 1_024
+"""Up to here, scales and zero points can weigh more than the bytes that smaller weights save."""
+LEAST_STEP_BYTES = 300
+"""A time step of the simplest recurrent layer, written out in integers, takes more."""
+SURE = 1.05
+"""A plan's channels need not be those that training chooses: growth of up to 5 % is left to the step's own file."""
+
+
+def may_grow(model: keras.Model) -> bool:
+    """Whether integers can make a model's file larger: with recurrent layers, or hardly any weights."""
+    return holds_recurrent(model) or count_parameters(model) <= FEW_PARAMETERS
+
+
+def file_bytes(model: keras.Model, settings: ExportSettings) -> tuple[int, str]:
+    """Bytes of a model's file, and an empty text. Or what the time steps of its recurrent layers take at least, and
+    'at least', where this outweighs the float file already: hundreds of steps take minutes to write.
+
+    Raises:
+        ModelError: The converter cannot write the model in this form.
+    """
+    if settings.mode in INTEGER_MODES:
+        least = LEAST_STEP_BYTES * _steps_written_out(model, settings.mode)
+        if least > 2 * file_cost(model, ExportSettings()).flash_bytes:
+            return least, "at least "
+    return file_cost(model, settings).flash_bytes, ""
+
+
+def _steps_written_out(model: keras.Model, mode: str) -> int:
+    """Time steps of all recurrent layers that surely become operators of their own."""
+    fused = fused_layers(model) if mode == "int8" else []
+    steps = 0
+    for layer in model._flatten_layers():
+        both = isinstance(layer, keras.layers.Bidirectional)
+        if not (both or isinstance(layer, keras.layers.RNN)) or (layer.forward_layer if both else layer) in fused:
+            continue
+        # A layer within a Bidirectional has no input of its own: it is counted with the two.
+        with contextlib.suppress(AttributeError, ValueError):
+            steps += (1 + both) * (layer.input.shape[1] or 0)
+    return steps
+
+
+def check_growth(step: PlannedStep, model: keras.Model, mode: str, before: int, after: int, about: str = "") -> None:
+    """Compare the bytes of a step's file with those of the file before it.
+
+    Args:
+        model: The model before the step.
+        mode: How the step has its file written (`ExportSettings.mode`).
+        about: Stands before the bytes after: "at least ".
+
+    Raises:
+        CheckFailedError: There are more; the hint names what keeps the file small.
+    """
+    if after <= before:
+        return
+    name = step.technique.name
+    why = "scales and zero points of a tiny model weigh more than the saved weight bytes"
+    hint = "leave the step out; the float32 file is the smaller one"
+    if mode in (*INTEGER_MODES, "aware") and holds_recurrent(model):
+        why = (
+            "integer kernels want no loop, so each time step of the recurrent layers is written out, which takes more "
+            "bytes than small weights save"
+        )
+        hint = "take technique = 'quantize' with mode = 'weight-only-int8' or 'dynamic', which keep the loop"
+        if name == "quantize":
+            hint += f" (--set steps.{step.number}.mode=weight-only-int8)"
+        if mode == "aware" and fused_layers(model):
+            hint += "; its mode = 'int8' has one operator for an LSTM layer"
+    raise CheckFailedError(
+        f"'{name}' ({mode}) made the file larger: {before:,} -> {about}{after:,} bytes",
+        where=f"step {step.number}",
+        why=why,
+        hint=hint,
+    )
+
+
+def check_planned_growth(model: keras.Model, steps: Sequence[PlannedStep], resolve: Resolve) -> None:
+    """Write the files of a recipe's previews, where the model is of a kind that can grow: recurrent, or tiny.
+
+    Args:
+        model: The model before the recipe, trained or not.
+
+    Raises:
+        CheckFailedError: As for `check_growth`; nothing has been trained yet.
+    """
+    if not may_grow(model):
+        return
+    settings = ExportSettings()
+    for step in steps:
+        preview = previewed(step, model, resolve)
+        if preview is None:
+            continue
+        if preview.export is not None:
+            before = file_cost(model, settings).flash_bytes
+            after, about = file_bytes(preview.model, preview.export)
+            if after > SURE * before:
+                check_growth(step, model, preview.export.mode, before, after, about)
+        model, settings = preview.model, preview.export or settings
