@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import penjing
+from penjing.compression.model_tree import weight_matrices
 from penjing.errors import ModelError
 from penjing.measure.file_graph import FileGraph
 from penjing.recipe import Recipe
@@ -67,6 +68,8 @@ LAYERS = {
     "dense": (lambda k: lambda x: k.BatchNormalization()(k.Dense(9)(x)), [(33,)]),
     "dense-one-unit": (lambda k: lambda x: k.Dense(1)(x), [(33,)]),
     "dense-of-rows": (lambda k: lambda x: k.Dense(5, activation="relu")(x), [(6, 7)]),
+    "dense-of-each-step": (lambda k: lambda x: k.TimeDistributed(k.Dense(5, activation="tanh"))(x), [(6, 7)]),
+    "relu-of-each-step": (lambda k: lambda x: k.Dense(3)(k.ReLU()(k.TimeDistributed(k.Dense(5))(x))), [(6, 7)]),
     "conv1d": (lambda k: lambda x: k.Conv1D(8, 3, padding="causal", dilation_rate=2)(x), [(20, 3)]),
     "depthwise1d": (lambda k: lambda x: k.SeparableConv1D(8, 3)(k.DepthwiseConv1D(3)(x)), [(20, 3)]),
     "lone-norm": (lambda k: lambda x: k.ReLU()(k.BatchNormalization()(x)), [(7, 6)]),
@@ -177,6 +180,29 @@ def test_layers_with_16_bit_activations_answer_the_same_as_their_file(name: str)
     made, content, x = quantized(functional(build(keras.layers), *shapes), activation_bits=16)
     assert steps_apart(made, content, x).max() == 0
     assert LiteRTModel(content).outputs[0].dtype == "int16"
+
+
+SHARED = {
+    "dense": lambda k: (k.Dense(5), (6,)),
+    "separable": lambda k: (k.SeparableConv1D(5, 3), (9, 4)),
+    "norm": lambda k: (k.BatchNormalization(), (9, 4)),
+    "each-step": lambda k: (k.TimeDistributed(k.Dense(5)), (9, 4)),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_shared_layer_does_not_take_up_what_comes_after_one_of_its_calls(name: str) -> None:
+    """Or the ReLU after the first call would stand after the second as well."""
+    import keras
+
+    layer, shape = SHARED[name](keras.layers)
+    model = functional(lambda a, b: keras.layers.Concatenate()([keras.layers.ReLU()(layer(a)), layer(b)]), shape, shape)
+    made, content, x = quantized(model)
+    expected = model.predict(x, verbose=0)
+    assert made.predict(x, verbose=0) == pytest.approx(expected, abs=0.03 * float(np.abs(expected).max()))
+    assert steps_apart(made, content, x).max() == 0
+    if name != "norm":  # promises about weights go on under the keys that they had
+        assert weight_matrices(made).keys() == weight_matrices(model).keys()
 
 
 def test_nested_shared_and_several_inputs_answer_the_same_as_their_file() -> None:

@@ -54,9 +54,9 @@ def norm_config(norm: Any) -> dict[str, Any] | None:
     }
 
 
-def quantized_kernel(layer: Any, norm: Any, quantization: Mapping[str, Any]) -> Any:
-    """The layer's quantized counterpart, of the same name, without its activation."""
-    config = {**layer.get_config(), "activation": None}
+def quantized_kernel(layer: Any, norm: Any, quantization: Mapping[str, Any], name: str | None = None) -> Any:
+    """The layer's quantized counterpart, of the same name if no other is given, without its activation."""
+    config = {**layer.get_config(), "activation": None, "name": name or layer.name}
     return KERNELS[type(layer)](**config, quantization=dict(quantization))
 
 

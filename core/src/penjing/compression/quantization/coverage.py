@@ -76,6 +76,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "join": (layers.Concatenate, layers.Maximum, layers.Minimum),
     "recurrent": (layers.LSTM, layers.GRU, layers.SimpleRNN),
     "bidirectional": (layers.Bidirectional,),
+    "distributed": (layers.TimeDistributed,),
     "attention": (layers.MultiHeadAttention, layers.GroupQueryAttention),
     "embedding": (layers.Embedding,),
     "real": (
@@ -157,6 +158,8 @@ def _has_form(layer: Any) -> bool:
     if isinstance(layer, layers.Bidirectional):
         known = isinstance(layer.forward_layer, _KINDS["recurrent"]) and layer.merge_mode in ("concat", "sum", "mul")
         return known and recurrent.has_form(layer.forward_layer) and recurrent.has_form(layer.backward_layer)
+    if isinstance(layer, layers.TimeDistributed):
+        return type(layer.layer) is layers.Dense
     if isinstance(layer, _KINDS["recurrent"]):
         return recurrent.has_form(layer)
     if isinstance(layer, layers.EinsumDense):

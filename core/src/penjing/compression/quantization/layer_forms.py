@@ -57,7 +57,7 @@ class LayerForms(Walk):
     def on_kernel(self, node: Any) -> None:
         """A layer with a kernel, with what follows it."""
         layer = node.operation
-        shared = self.calls[id(layer)] > 1
+        shared = self.shared(layer)
         end, norm = node, None
         activation = coverage.activation_of(layer)
         if activation == "linear" and not shared:
@@ -70,16 +70,24 @@ class LayerForms(Walk):
                 norm, end = after.operation, after
                 self.done.add(id(after))
                 self.tell(norm, f"folded into '{self.prefix}{layer.name}'")
-        end, fused, rest = self.take_up(layer, end, activation)
+        end, fused, rest = self.take_up(layer, end, activation, alone=shared)
         self.kernel_step(node, end, layer, norm, fused, rest)
 
-    def take_up(self, layer: Any, end: Any, activation: str) -> tuple[Any, str, str]:
-        """The ReLU after a node, which the operator computes itself: (last node, fused, activation that is left)."""
+    def shared(self, layer: Any) -> bool:
+        """Whether a layer is called more than once; its counterpart then is one for all calls."""
+        return self.calls[id(layer)] > 1
+
+    def take_up(self, layer: Any, end: Any, activation: str, *, alone: bool = False) -> tuple[Any, str, str]:
+        """The ReLU after a node, which the operator computes itself: (last node, fused, activation that is left).
+
+        Args:
+            alone: Leave what comes after the layer, since not every call of it has the same there.
+        """
         if activation in ("relu", "relu6"):
             return end, activation, "linear"
         if activation != "linear":
             return end, "linear", activation
-        after = self.sole_reader(end.outputs[0])
+        after = None if alone else self.sole_reader(end.outputs[0])
         if after is not None and coverage.kind_of(after.operation) == "activation":
             name, _ = coverage.activation_and_options(after.operation)
             if name in ("relu", "relu6"):
@@ -107,6 +115,26 @@ class LayerForms(Walk):
             result = self.activate(result, rest, {}, self.unused(f"{layer.name}_{rest}"), self.last(end.outputs[0]))
         self.give(end, result)
 
+    def on_distributed(self, node: Any) -> None:
+        """TimeDistributed of a Dense, which works on the last axis alone: a Dense of all steps at once."""
+        wrapper, layer = node.operation, node.operation.layer
+        self.refuse_mask(node, "the wrapper passes a mask on that a Dense does not know")
+        end, fused, rest = self.take_up(wrapper, node, coverage.activation_of(layer), alone=self.shared(wrapper))
+        flow, bits = self.flow(node), self.bits_of(wrapper)
+        new = self.work.made.get(id(wrapper))
+        if new is None:
+            options = {**self.quantization(bits, None, fused), "matrix": f"{wrapper.name}/{layer.name}"}
+            new = counterparts.quantized_kernel(layer, None, options, name=wrapper.name)
+            self.work.made[id(wrapper)] = new
+            result = Flow(*new(flow.tensor, flow.grid))
+            counterparts.fill_kernel(new, layer, None)
+            self.tell(wrapper, f"{bits}-bit weights, {self.simulation.activation_bits}-bit output, all steps at once")
+        else:
+            result = Flow(*new(flow.tensor, flow.grid))
+        if rest != "linear":
+            result = self.activate(result, rest, {}, self.unused(f"{wrapper.name}_{rest}"), self.last(end.outputs[0]))
+        self.give(end, result)
+
     def bits_of(self, layer: Any) -> int:
         """The bits of a layer's weights."""
         return 8 if matches(f"{self.prefix}{layer.name}", self.simulation.keep_8_bits) else self.simulation.weight_bits
@@ -126,14 +154,12 @@ class LayerForms(Walk):
         """A depthwise and a pointwise convolution, each with a grid of its own behind it."""
         layer, norm, end = node.operation, None, node
         activation = coverage.activation_of(layer)
-        after = self.sole_reader(node.outputs[0]) if self.calls[id(layer)] == 1 else None
+        after = None if self.shared(layer) else self.sole_reader(node.outputs[0])
         if activation == "linear" and after is not None and coverage.folds(after.operation, node.outputs[0]):
             norm, end = after.operation, after
             self.done.add(id(after))
             self.tell(norm, f"folded into '{self.prefix}{layer.name}'")
-        fused, rest = "linear", activation
-        if self.calls[id(layer)] == 1:
-            end, fused, rest = self.take_up(layer, end, activation)
+        end, fused, rest = self.take_up(layer, end, activation, alone=self.shared(layer))
         flow = self.flow(node)
         made = self.work.made.get(id(layer))
         if made is None:
@@ -163,7 +189,7 @@ class LayerForms(Walk):
     def on_scale(self, node: Any) -> None:
         """BatchNormalization, Rescaling or Normalization that no kernel takes up."""
         layer = node.operation
-        end, fused, _ = self.take_up(layer, node, "linear")
+        end, fused, _ = self.take_up(layer, node, "linear", alone=self.shared(layer))
         flow = self.flow(node)
         norm = layer if isinstance(layer, keras.layers.BatchNormalization) else None
         new = self.work.made.get(id(layer))
