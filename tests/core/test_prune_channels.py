@@ -303,12 +303,16 @@ def test_what_cannot_be_done_is_said_before_work_starts(toy_model: Path, toy_dat
 
     error = message(macs=100.0)
     assert "100 MACs cannot be reached" in error.what
-    nearest = float(error.hint.split(" = ")[1].split(" ")[0].replace(",", ""))
+    nearest = float(error.hint.split(" = ")[1].split(" ")[0])
     graph = ChannelGraph.from_model(network())
     cost = CostModel(graph)
     chosen = PruneChannelsSettings(macs=nearest)
     gone = select(graph, chosen, score(graph, chosen, None, None, 0), 1.0, (cost.macs(NOTHING), 0))
     assert cost.macs(gone) == nearest
+    for target in ({"macs": 100.0}, {"flash": 100, "flash_format": "float32"}):
+        asked = PruneChannelsSettings.model_validate({**target, "nearest": True})
+        gone = select(graph, asked, score(graph, asked, None, None, 0), 1.0, (cost.macs(NOTHING), 0))
+        assert cost.macs(gone) == nearest
     inputs = keras.Input((4,))
     with pytest.raises(ModelError, match="no channel of the model can be removed"):
         explain(keras.Model(inputs, L.Dense(2, name="only")(inputs)), PruneChannelsSettings())

@@ -1,15 +1,13 @@
-"""A step whose file comes out larger than the one before it: refused, before any training where that can be known."""
+"""A step whose file comes out larger than the one before it: whose can, how it is known, what is said."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 
 import keras
 
 from penjing.compression.model_tree import count_parameters
-from penjing.compression.plan import PlannedStep, Resolve
-from penjing.compression.technique_calls import previewed
+from penjing.compression.plan import PlannedStep
 from penjing.contract import ExportSettings
 from penjing.errors import CheckFailedError
 from penjing.export.lstm_tracing import fused_layers
@@ -21,8 +19,6 @@ FEW_PARAMETERS = 1_024
 """Up to here, scales and zero points can weigh more than the bytes that smaller weights save."""
 LEAST_STEP_BYTES = 300
 """A time step of the simplest recurrent layer, written out in integers, takes more."""
-SURE = 1.05
-"""A plan's channels need not be those that training chooses: growth of up to 5 % is left to the step's own file."""
 
 
 def may_grow(model: keras.Model) -> bool:
@@ -90,27 +86,3 @@ def check_growth(step: PlannedStep, model: keras.Model, mode: str, before: int, 
         why=why,
         hint=hint,
     )
-
-
-def check_planned_growth(model: keras.Model, steps: Sequence[PlannedStep], resolve: Resolve) -> None:
-    """Write the files of a recipe's previews, where the model is of a kind that can grow: recurrent, or tiny.
-
-    Args:
-        model: The model before the recipe, trained or not.
-
-    Raises:
-        CheckFailedError: As for `check_growth`; nothing has been trained yet.
-    """
-    if not may_grow(model):
-        return
-    settings = ExportSettings()
-    for step in steps:
-        preview = previewed(step, model, resolve)
-        if preview is None:
-            continue
-        if preview.export is not None:
-            before = file_cost(model, settings).flash_bytes
-            after, about = file_bytes(preview.model, preview.export)
-            if after > SURE * before:
-                check_growth(step, model, preview.export.mode, before, after, about)
-        model, settings = preview.model, preview.export or settings

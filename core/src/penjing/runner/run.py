@@ -15,9 +15,9 @@ from penjing.cache import cache_folder
 from penjing.compression import checkpoint, pipeline
 from penjing.compression.determinism import deterministic_kernels, fingerprint, fix_thread_order, seed_everything
 from penjing.compression.distillation.teachers import check_augment_options
-from penjing.compression.growth import check_planned_growth
 from penjing.compression.model_tree import check_finite, check_traceable
 from penjing.compression.plan import plan_steps, reference_training
+from penjing.compression.rehearsal import rehearse
 from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.workbench import Workbench
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
@@ -115,7 +115,8 @@ def run_job(
 
     def refuse(model: Any) -> None:
         check_feasible(model, budget)
-        check_planned_growth(model, steps, host.resolve)
+        if job.trains_reference or len(steps) > 1:
+            rehearse(model, steps, host.resolve)
 
     reference, reference_record = _reference(job, bench, training, folder, start, reporter, refuse)
     if until == "train":

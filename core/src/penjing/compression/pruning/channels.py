@@ -25,6 +25,7 @@ from penjing.errors import ModelError
 from penjing.export.trial import file_cost
 
 NOTHING = np.array([], np.int64)
+_UNITS = {"macs": "MACs", "params": "weights", "flash": "bytes"}
 
 
 def apply(context: StepContext, settings: PruneChannelsSettings) -> StepOutcome:
@@ -59,6 +60,7 @@ def apply(context: StepContext, settings: PruneChannelsSettings) -> StepOutcome:
         summary=(
             f"{channels[0]:,} -> {channels[1]:,} channels, {macs:,} -> {macs_left:,} MACs "
             f"({macs_left / max(1, macs):.1%} left), {weights:,} -> {weights_left:,} weights, by {settings.criterion}"
+            + _missed(settings, (macs, weights), (macs_left, weights_left))
         ),
         invariants=(ChannelCounts.of(model, [path for path in kept if "/" not in path or path in after]),),
         layers=tuple(
@@ -154,7 +156,7 @@ def select(
         whole: MACs and weights before the first round.
 
     Raises:
-        ModelError: The target cannot be reached; the nearest that can is named.
+        ModelError: The target cannot be reached, and the settings do not take the nearest that can, which is named.
     """
     limits = Limits(round_to=settings.round_to, min_channels=settings.min_channels, max_ratio=settings.max_ratio)
     selector = Selector(graph, scores, settings.scope, limits)
@@ -166,26 +168,36 @@ def select(
         return selector.removed(1.0 - left ** (1.0 / settings.iterations))
     if settings.target == "flash":
         return _for_flash(graph, selector, cost, settings, part)
-    measure, total, asked = (
-        (cost.parameters, whole[1], settings.params)
-        if settings.target == "params"
-        else (cost.macs, whole[0], settings.macs if settings.macs is not None else 0.5)
-    )
-    assert asked is not None
-    goal = asked * total if asked < 1 else asked
-    limit = total - part * (total - goal)
+    measure, total = (cost.parameters, whole[1]) if settings.target == "params" else (cost.macs, whole[0])
+    limit = total - part * (total - _goal(settings, whole))
     chosen, reached = selector.for_cost(measure, limit)
-    if not reached:
+    if not reached and not settings.nearest:
         raise _unreachable(settings.target, limit, measure(chosen), total)
     return chosen
 
 
+def _goal(settings: PruneChannelsSettings, whole: tuple[int, int]) -> float:
+    """MACs or weights that may be left, of so many."""
+    total, asked = (whole[1], settings.params) if settings.target == "params" else (whole[0], settings.macs or 0.5)
+    assert asked is not None
+    return asked * total if asked < 1 else asked
+
+
+def _missed(settings: PruneChannelsSettings, whole: tuple[int, int], left: tuple[int, int]) -> str:
+    """What `nearest` has to say for itself."""
+    number = {"macs": 0, "params": 1}.get(settings.target)
+    if number is None or left[number] <= _goal(settings, whole):
+        return ""
+    return f"; {_goal(settings, whole):,.0f} {_UNITS[settings.target]} cannot be reached, this is the nearest"
+
+
 def _unreachable(target: str, limit: float, nearest: float, total: float) -> ModelError:
-    unit = {"macs": "MACs", "params": "weights", "flash": "bytes"}[target]
+    unit = _UNITS[target]
     return ModelError(
         f"{limit:,.0f} {unit} cannot be reached by removing channels",
         why=f"with the channels that may go, at least {nearest:,.0f} of {total:,.0f} {unit} are left",
-        hint=f"{target} = {nearest:,.0f} is the nearest; or raise max_ratio, lower min_channels, protect less",
+        hint=f"{target} = {nearest:.0f} is the nearest (nearest = true takes it); or raise max_ratio, "
+        "lower min_channels, protect less",
     )
 
 
@@ -209,7 +221,7 @@ def _for_flash(
     per_weight = 4.0 if settings.flash_format == "float32" else 1.0
     goal = weights - (whole - limit) / per_weight
     best: tuple[int, np.ndarray] | None = None
-    least: tuple[float, float] = (float("inf"), 0.0)
+    least: tuple[float, float, np.ndarray] = (float("inf"), 0.0, NOTHING)
     seen: list[tuple[int, int]] = [(weights, whole)]
     for _ in range(8):
         chosen, reached = selector.for_cost(cost.parameters, goal)
@@ -217,7 +229,7 @@ def _for_flash(
         if left in [known for known, _ in seen] and best is not None:
             break
         size = file_cost(remove_atoms(graph, chosen.tolist())[0], form).flash_bytes
-        least = min(least, (size, left))
+        least = min(least, (size, left, chosen), key=lambda found: found[:2])
         seen.append((left, size))
         if size <= limit and (best is None or left > best[0]):
             best = (left, chosen)
@@ -226,9 +238,9 @@ def _for_flash(
         (x0, y0), (x1, y1) = sorted(seen, key=lambda point: abs(point[1] - limit))[:2]
         slope = (y1 - y0) / (x1 - x0) if x1 != x0 and y1 != y0 else per_weight
         goal = max(1.0, x0 + (limit - y0) / slope - (0 if best else 1))
-    if best is None:
+    if best is None and not settings.nearest:
         raise _unreachable("flash", limit, least[0], whole)
-    return best[1]
+    return least[2] if best is None else best[1]
 
 
 def explain(model: keras.Model, settings: PruneChannelsSettings) -> list[LayerChange]:

@@ -26,6 +26,10 @@ class PruneChannelsSettings(TrainingSettings):
     flash_format: Literal["float32", "int8"] = Field(
         default="int8", description="the file that `flash` speaks of: as quantized later, or float"
     )
+    nearest: bool = Field(
+        default=False,
+        description="where the target cannot be reached, go as near as the other settings allow, not end with an error",
+    )
     criterion: Criterion = Field(default="l2", description="what makes a channel important")
     scope: Literal["global", "local", "isomorphic"] = Field(
         default="isomorphic",
