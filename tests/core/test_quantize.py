@@ -165,7 +165,7 @@ def test_the_bound_of_written_out_steps_is_below_what_they_take(kind: str, mode:
         return keras.Sequential([keras.Input((steps, 2)), getattr(layers, kind)(2), layers.Dense(2)])
 
     settings = ExportSettings(mode=mode)
-    bound = growth.LEAST_STEP_BYTES * growth._steps_written_out(network(12), mode)
+    bound = growth.steps_bytes(network(12), fused=mode == "int8")
     assert bound == (0 if (kind, mode) == ("LSTM", "int8") else 12 * growth.LEAST_STEP_BYTES)
     step = (file_cost(network(12), settings).flash_bytes - file_cost(network(8), settings).flash_bytes) / 4
     assert step >= bound / 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 import keras
 
@@ -34,15 +35,22 @@ def file_bytes(model: keras.Model, settings: ExportSettings) -> tuple[int, str]:
         ModelError: The converter cannot write the model in this form.
     """
     if settings.mode in INTEGER_MODES:
-        least = LEAST_STEP_BYTES * _steps_written_out(model, settings.mode)
+        least = steps_bytes(model, fused=settings.mode == "int8")
         if least > 2 * file_cost(model, ExportSettings()).flash_bytes:
             return least, "at least "
     return file_cost(model, settings).flash_bytes, ""
 
 
-def _steps_written_out(model: keras.Model, mode: str) -> int:
-    """Time steps of all recurrent layers that surely become operators of their own."""
-    fused = fused_layers(model) if mode == "int8" else []
+def steps_bytes(model: keras.Model, *, fused: bool) -> int:
+    """What the time steps of all recurrent layers take at least where they are written out in integers.
+
+    Args:
+        fused: Whether LSTM layers that one operator can compute are left out.
+    """
+    return LEAST_STEP_BYTES * _steps_written_out(model, fused_layers(model) if fused else [])
+
+
+def _steps_written_out(model: keras.Model, fused: Sequence[keras.layers.Layer]) -> int:
     steps = 0
     for layer in model._flatten_layers():
         both = isinstance(layer, keras.layers.Bidirectional)

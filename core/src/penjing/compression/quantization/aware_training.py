@@ -8,12 +8,15 @@ the layers compute with the integers of LiteRT's reference kernels, so that what
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from penjing.compression.growth import may_grow, steps_bytes
 from penjing.compression.model_tree import check_patterns, check_traceable, walk_layers
+from penjing.compression.quantization import post_training
 from penjing.compression.quantization.attention import QuantizedAttention
 from penjing.compression.quantization.bidirectional import QuantizedBidirectional
 from penjing.compression.quantization.folding import QuantizedKernel
@@ -22,10 +25,12 @@ from penjing.compression.quantization.ranges import Range, calibrating
 from penjing.compression.quantization.rebuild import rebuild
 from penjing.compression.quantization.recurrent import QuantizedRecurrent
 from penjing.compression.settings.aware_training import QuantizeAwareTrainingSettings
+from penjing.compression.settings.quantization import QuantizeSettings
 from penjing.contract import ExportSettings, LayerChange, Preview, StepContext, StepOutcome
 from penjing.errors import DataError, ModelError
 from penjing.export.calibration import placeholder_calibration
 from penjing.export.litert import to_litert
+from penjing.export.trial import file_cost
 from penjing.runtime import LiteRTModel
 
 CALIBRATION_BATCH = 64
@@ -34,6 +39,9 @@ CALIBRATION_BATCH = 64
 def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> StepOutcome:
     """Rebuild the model with simulated quantization, set its ranges, train, and compare the file with the model."""
     before = context.evaluate(context.model)
+    instead, why = _instead(context.model, settings)
+    if instead is not None:
+        return _trained_then_quantized(context, settings, instead, why, before)
     model, changes = simulated(context.model, settings)
     calibrate(model, context.train.x, settings.calibration_examples, context.seed)
     untrained = context.evaluate(model)
@@ -76,22 +84,51 @@ def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> Step
     )
 
 
+def _instead(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tuple[QuantizeSettings | None, str]:
+    """How a model is quantized after training where `otherwise` says so, and why; None where it need not be."""
+    if settings.otherwise is None:
+        return None, ""
+    _check(model, settings)
+    other = QuantizeSettings(otherwise="weight-only-int8")
+    floats = file_cost(model, ExportSettings()).flash_bytes if may_grow(model) else 0
+    least = steps_bytes(model, fused=False)
+    if floats and least > 2 * floats:
+        return other, f"written out it would take {floats:,} -> at least {least:,} B"
+    try:
+        planned = _previewed(model, settings)
+    except ModelError as error:
+        return other, f"{error.what} ({error.where})" if error.where else error.what
+    ours = file_cost(planned.model, ExportSettings(mode="aware")).flash_bytes if floats else 0
+    return (other, f"written out it would take {floats:,} -> {ours:,} B") if ours > floats else (None, "")
+
+
+def _trained_then_quantized(
+    context: StepContext,
+    settings: QuantizeAwareTrainingSettings,
+    instead: QuantizeSettings,
+    why: str,
+    before: float,
+) -> StepOutcome:
+    """The training without its rounding, and the file's form decided as by `quantize`."""
+    history = context.fit(context.model, settings)
+    after = context.evaluate(context.model)
+    outcome = post_training.apply(context, instead)
+    return replace(
+        outcome,
+        summary=f"trained in float32 ({why}): validation {context.metric.name} {before:.4f} -> {after:.4f}; "
+        f"then {outcome.summary}",
+        figures={**outcome.figures, "validation_before": before, "validation_after": after},
+        history=history,
+    )
+
+
 def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tuple[keras.Model, list[LayerChange]]:
     """The model with simulated quantization, ranges not set yet, and what became of each layer.
 
     Raises:
         ModelError: The model simulates quantization already, a pattern fits no layer, or a layer has no integer form.
     """
-    check_traceable(model)
-    check_patterns(model, settings.exclude, "exclude")
-    check_patterns(model, settings.keep_8_bits, "keep_8_bits")
-    for path, layer in walk_layers(model):
-        if isinstance(layer, (QuantizedKernel, QuantizedRecurrent, QuantizedBidirectional, QuantizedAttention, Range)):
-            raise ModelError(
-                "the model simulates quantization already",
-                where=f"layer '{path}'",
-                hint="train it further with the step 'finetune' or 'distill'",
-            )
+    _check(model, settings)
     made, changes = rebuild(
         model,
         Simulation(
@@ -112,6 +149,19 @@ def simulated(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tu
             hint="check 'exclude', or leave the step out",
         )
     return made, changes
+
+
+def _check(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> None:
+    check_traceable(model)
+    check_patterns(model, settings.exclude, "exclude")
+    check_patterns(model, settings.keep_8_bits, "keep_8_bits")
+    for path, layer in walk_layers(model):
+        if isinstance(layer, (QuantizedKernel, QuantizedRecurrent, QuantizedBidirectional, QuantizedAttention, Range)):
+            raise ModelError(
+                "the model simulates quantization already",
+                where=f"layer '{path}'",
+                hint="train it further with the step 'finetune' or 'distill'",
+            )
 
 
 def calibrate(model: keras.Model, x: Any, examples: int, seed: int) -> None:
@@ -171,11 +221,22 @@ def _parts(model: keras.Model) -> list[Any]:
 
 def explain(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> list[LayerChange]:
     """What becomes of each layer: bits, what it is folded into, or why it is left alone. Nothing is trained."""
+    instead, why = _instead(model, settings)
+    if instead is not None:
+        return [
+            replace(change, change=f"{change.change}; after training: {why}")
+            for change in post_training.explain(model, instead)
+        ]
     return simulated(model, settings)[1]
 
 
 def preview(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> Preview:
     """The model with simulated quantization, its ranges set by data that only have the right shape."""
+    instead, _ = _instead(model, settings)
+    return _previewed(model, settings) if instead is None else post_training.preview(model, instead)
+
+
+def _previewed(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> Preview:
     made = simulated(model, settings)[0]
     values = placeholder_calibration(made)
     x = values[0] if len(values) == 1 else dict(zip((each.name for each in made.inputs), values, strict=True))

@@ -32,5 +32,10 @@ class QuantizeAwareTrainingSettings(TrainingSettings):
     keep_8_bits: tuple[str, ...] = Field(
         default=(), description="patterns of layers whose weights keep 8 bits where weight_bits is 4"
     )
+    otherwise: Literal["quantize"] | None = Field(
+        default=None,
+        description="quantize: where a layer has no form with simulated quantization, or the file would be larger, as "
+        "with small recurrent layers, train in float32 and quantize after training; none ends the run with an error",
+    )
     epochs: int = Field(default=10, ge=0, description="passes over the training part")
     learning_rate: float = Field(default=5e-4, gt=0, description="the highest of the schedule")
