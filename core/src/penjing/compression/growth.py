@@ -89,7 +89,7 @@ def check_growth(step: PlannedStep, model: keras.Model, mode: str, before: int, 
         if mode == "aware" and fused_layers(model):
             hint += "; its mode = 'int8' has one operator for an LSTM layer"
     raise CheckFailedError(
-        f"'{name}' ({mode}) made the file larger: {before:,} -> {about}{after:,} bytes",
+        f"'{name}' ({mode}) makes the file larger: {before:,} -> {about}{after:,} bytes",
         where=f"step {step.number}",
         why=why,
         hint=hint,

@@ -81,7 +81,7 @@ def run_steps(
         resolve: Imports "package.module:function" on behalf of a plugin.
 
     Raises:
-        CheckFailedError: A step broke an earlier promise, or quantization made the file larger.
+        CheckFailedError: A step broke an earlier promise, or quantization makes the file larger.
         PluginError: A technique failed in a way of its own.
     """
     check_finite(model)
