@@ -223,10 +223,8 @@ def explain(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> list
     """What becomes of each layer: bits, what it is folded into, or why it is left alone. Nothing is trained."""
     instead, why = _instead(model, settings)
     if instead is not None:
-        return [
-            replace(change, change=f"{change.change}; after training: {why}")
-            for change in post_training.explain(model, instead)
-        ]
+        note = LayerChange(layer="", change=f"quantized after training: {why}")
+        return [note, *post_training.explain(model, instead)]
     return simulated(model, settings)[1]
 
 

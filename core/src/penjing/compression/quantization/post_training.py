@@ -13,6 +13,7 @@ happens when the file is written, with the settings that this step decides.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -160,15 +161,18 @@ def explain(model: keras.Model, settings: QuantizeSettings) -> list[LayerChange]
     plan = plan_layers(model, settings)
     through = equalizable(model, replace_relu6=settings.replace_relu6) if settings.equalize else {}
     return [
-        LayerChange(
-            layer=path,
-            change=f"{reason(entry, settings)} ({entry.layer.count_params():,} parameters)"
-            + (f"; {through[path]}" if path in through else "")
-            + (f"; {why}" if why else ""),
-        )
-        for path, entry in plan.items()
-        if entry.layer.weights or entry.delicate
+        *([LayerChange(layer="", change=f"{settings.mode}: {why}")] if why else []),
+        *_layer_changes(plan, settings, through),
     ]
+
+
+def _layer_changes(
+    plan: dict[str, LayerPlan], settings: QuantizeSettings, through: dict[str, str]
+) -> Iterator[LayerChange]:
+    for path, entry in plan.items():
+        if entry.layer.weights or entry.delicate:
+            change = f"{reason(entry, settings)} ({entry.layer.count_params():,} parameters)"
+            yield LayerChange(layer=path, change=change + (f"; {through[path]}" if path in through else ""))
 
 
 def preview(model: keras.Model, settings: QuantizeSettings) -> Preview:
