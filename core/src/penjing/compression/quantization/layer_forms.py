@@ -111,6 +111,10 @@ class LayerForms(Walk):
             self.tell(layer, f"{bits}-bit weights, {self.simulation.activation_bits}-bit output{extra}")
         else:
             result = Flow(*new(flow.tensor, flow.grid))
+        self.finish(end, result, layer, rest)
+
+    def finish(self, end: Any, result: Flow, layer: Any, rest: str) -> None:
+        """Hand on a layer's result, through the activation that its operator does not compute itself."""
         if rest != "linear":
             result = self.activate(result, rest, {}, self.unused(f"{layer.name}_{rest}"), self.last(end.outputs[0]))
         self.give(end, result)
@@ -131,9 +135,7 @@ class LayerForms(Walk):
             self.tell(wrapper, f"{bits}-bit weights, {self.simulation.activation_bits}-bit output, all steps at once")
         else:
             result = Flow(*new(flow.tensor, flow.grid))
-        if rest != "linear":
-            result = self.activate(result, rest, {}, self.unused(f"{wrapper.name}_{rest}"), self.last(end.outputs[0]))
-        self.give(end, result)
+        self.finish(end, result, wrapper, rest)
 
     def bits_of(self, layer: Any) -> int:
         """The bits of a layer's weights."""
@@ -182,9 +184,7 @@ class LayerForms(Walk):
         else:
             first, second = made
             result = Flow(*second(*first(flow.tensor, flow.grid)))
-        if rest != "linear":
-            result = self.activate(result, rest, {}, self.unused(f"{layer.name}_{rest}"), self.last(end.outputs[0]))
-        self.give(end, result)
+        self.finish(end, result, layer, rest)
 
     def on_scale(self, node: Any) -> None:
         """BatchNormalization, Rescaling or Normalization that no kernel takes up."""
