@@ -18,7 +18,6 @@ from penjing.compression.distillation.teachers import check_augment_options
 from penjing.compression.model_tree import check_finite, check_traceable
 from penjing.compression.plan import plan_steps, reference_training
 from penjing.compression.rehearsal import rehearse
-from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.workbench import Workbench
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
 from penjing.errors import ModelError
@@ -107,14 +106,12 @@ def run_job(
         given_teacher=teacher,
         events=folder.events,
     )
-    for step in steps:
-        if isinstance(step.settings, DistillSettings):
-            check_augment_options(step.number, step.settings, bench)
     reporter.stage("reference")
     start = fingerprint([job.name, job.splits.sha256, str(seed), training.model_dump_json(), *job.extra_parts])
 
     def refuse(model: Any) -> None:
         check_feasible(model, budget)
+        check_augment_options(steps, bench)
         if job.trains_reference or len(steps) > 1:
             rehearse(model, steps, host.resolve)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from penjing.compression.distillation.out_of_fold import soft_labels
 from penjing.compression.losses import CATEGORICAL_TASKS, OutputKind, output_kind
+from penjing.compression.plan import PlannedStep
 from penjing.compression.settings.distillation import DistillSettings
 from penjing.compression.settings.training import TrainingSettings
 from penjing.compression.workbench import Workbench
@@ -69,26 +71,25 @@ def find_teacher(context: StepContext, step: DistillSettings) -> Teacher:
     return _model(context, together, kind, name)
 
 
-def check_augment_options(number: int, settings: DistillSettings, bench: Workbench) -> None:
-    """Draw an epoch with a teacher's own options of the augmentation, which only the domain can tell to be right.
-
-    Args:
-        number: The step's number in the recipe, from 1.
+def check_augment_options(steps: Sequence[PlannedStep], bench: Workbench) -> None:
+    """Draw an epoch with each teacher's own options of the augmentation, which only the domain can tell to be right.
 
     Raises:
         RecipeError: The domain refuses an option; `where` names the step.
         UsageError: There is no augmentation.
     """
-    options = settings.teacher.augment_options
-    if not options:
-        return
-    augment = bench.augmentation(options)
-    assert augment is not None
-    try:
-        augment(0, bench.seed)
-    except RecipeError as error:
-        where = f"step {number}, setting 'teacher.augment_options'"
-        raise RecipeError(error.what, where=where, why=error.why, hint=error.hint) from error
+    tried: list[Mapping[str, Any]] = []
+    for step in steps:
+        options = step.settings.teacher.augment_options if isinstance(step.settings, DistillSettings) else {}
+        augment = bench.augmentation(options) if options and options not in tried else None
+        if augment is None:
+            continue
+        tried.append(options)
+        try:
+            augment(0, bench.seed)
+        except RecipeError as error:
+            where = f"step {step.number}, setting 'teacher.augment_options'"
+            raise RecipeError(error.what, where=where, why=error.why, hint=error.hint) from error
 
 
 def mean_of_outputs(models: list[keras.Model], task: Task) -> tuple[keras.Model, OutputKind]:

@@ -39,7 +39,7 @@ CALIBRATION_BATCH = 64
 def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> StepOutcome:
     """Rebuild the model with simulated quantization, set its ranges, train, and compare the file with the model."""
     before = context.evaluate(context.model)
-    instead, why = _instead(context.model, settings)
+    instead, why, _ = _instead(context.model, settings)
     if instead is not None:
         return _trained_then_quantized(context, settings, instead, why, before)
     model, changes = simulated(context.model, settings)
@@ -84,22 +84,27 @@ def apply(context: StepContext, settings: QuantizeAwareTrainingSettings) -> Step
     )
 
 
-def _instead(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> tuple[QuantizeSettings | None, str]:
-    """How a model is quantized after training where `otherwise` says so, and why; None where it need not be."""
+def _instead(
+    model: keras.Model, settings: QuantizeAwareTrainingSettings
+) -> tuple[QuantizeSettings | None, str, Preview | None]:
+    """How a model is quantized after training where `otherwise` says so, and why; None where it need not be. And the
+    preview of aware training, where it was made to know."""
     if settings.otherwise is None:
-        return None, ""
+        return None, "", None
     _check(model, settings)
     other = QuantizeSettings(otherwise="weight-only-int8")
     floats = file_cost(model, ExportSettings()).flash_bytes if may_grow(model) else 0
     least = steps_bytes(model, fused=False)
     if floats and least > 2 * floats:
-        return other, f"written out it would take {floats:,} -> at least {least:,} B"
+        return other, f"written out it would take {floats:,} -> at least {least:,} B", None
     try:
         planned = _previewed(model, settings)
     except ModelError as error:
-        return other, f"{error.what} ({error.where})" if error.where else error.what
+        return other, f"{error.what} ({error.where})" if error.where else error.what, None
     ours = file_cost(planned.model, ExportSettings(mode="aware")).flash_bytes if floats else 0
-    return (other, f"written out it would take {floats:,} -> {ours:,} B") if ours > floats else (None, "")
+    if ours > floats:
+        return other, f"written out it would take {floats:,} -> {ours:,} B", None
+    return None, "", planned
 
 
 def _trained_then_quantized(
@@ -221,7 +226,7 @@ def _parts(model: keras.Model) -> list[Any]:
 
 def explain(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> list[LayerChange]:
     """What becomes of each layer: bits, what it is folded into, or why it is left alone. Nothing is trained."""
-    instead, why = _instead(model, settings)
+    instead, why, _ = _instead(model, settings)
     if instead is not None:
         note = LayerChange(layer="", change=f"quantized after training: {why}")
         return [note, *post_training.explain(model, instead)]
@@ -230,8 +235,8 @@ def explain(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> list
 
 def preview(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> Preview:
     """The model with simulated quantization, its ranges set by data that only have the right shape."""
-    instead, _ = _instead(model, settings)
-    return _previewed(model, settings) if instead is None else post_training.preview(model, instead)
+    instead, _, planned = _instead(model, settings)
+    return post_training.preview(model, instead) if instead is not None else planned or _previewed(model, settings)
 
 
 def _previewed(model: keras.Model, settings: QuantizeAwareTrainingSettings) -> Preview:
