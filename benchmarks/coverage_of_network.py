@@ -217,6 +217,11 @@ def randomize(model: Any, x: np.ndarray, seed: int) -> None:
         else:
             values = generator.uniform(0.5, 1.5, variable.shape)
         variable.assign(values)
+    if not any(type(layer).__name__.endswith("Normalization") for layer in model.layers):
+        # Each ReLU halves the signal and nothing brings it back: kernels as large as He et al. 2015 want them.
+        for layer in model.layers:
+            if getattr(layer, "kernel", None) is not None:
+                layer.kernel.assign(np.sqrt(2) * layer.kernel)
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = 0.0

@@ -23,19 +23,20 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _deep() -> keras.Model:
+def _deep(normalized: bool = True) -> keras.Model:
     layers = keras.layers
     inputs = x = keras.Input((16, 16, 3))
-    for _ in range(12):
-        x = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
+    for _ in range(12 if normalized else 20):
+        x = layers.Conv2D(8, 3, padding="same", use_bias=not normalized)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x) if normalized else x)
     return keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
 
 
-def test_what_comes_in_is_seen_at_the_end_of_a_deep_network() -> None:
+@pytest.mark.parametrize("normalized", [True, False])
+def test_what_comes_in_is_seen_at_the_end_of_a_deep_network(normalized: bool) -> None:
     coverage = module("coverage_of_network")
     keras.utils.set_random_seed(0)
-    model, x = _deep(), coverage.pictures(4, 16, 2)
+    model, x = _deep(normalized), coverage.pictures(4, 16, 2)
     coverage.randomize(model, coverage.pictures(16, 16, 1), 0)
     outputs = np.asarray(model(x, training=False))
     assert np.abs(outputs - outputs.mean(axis=0)).max() > coverage.LEAST_SPREAD * np.abs(outputs).max()

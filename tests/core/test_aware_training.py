@@ -57,6 +57,12 @@ def _ops() -> Any:
     return keras.ops
 
 
+def _activations() -> Any:
+    import keras
+
+    return keras.activations
+
+
 LAYERS = {
     "conv": (lambda k: lambda x: k.Conv2D(8, 3, activation="relu")(x), [(8, 8, 4)]),
     "large-conv": (lambda k: lambda x: k.Conv2D(8, 5, activation="relu6")(x), [(8, 8, 64)]),
@@ -106,6 +112,15 @@ LAYERS = {
     "softmax-of-rows": (lambda k: lambda x: k.Softmax(axis=1)(k.Dense(4)(x)), [(6, 5)]),
     "hard-swish": (lambda k: lambda x: k.Dense(4)(k.Activation("hard_silu")(x)), [(40,)]),
     "leaky": (lambda k: lambda x: k.LeakyReLU()(x), [(40,)]),
+    "leaky-inside": (lambda k: lambda x: k.Dense(4)(k.Dense(8, activation="leaky_relu")(x)), [(40,)]),
+    "layer-inside": (lambda k: lambda x: k.Dense(4)(k.Dense(8, activation=k.LeakyReLU(0.1))(x)), [(40,)]),
+    "relu-of-a-slope": (
+        lambda k: lambda x: k.Dense(4)(_activations().relu(k.Dense(8)(x), negative_slope=0.2)),
+        [(40,)],
+    ),
+    "leaky-operation": (lambda k: lambda x: k.Dense(4)(_ops().leaky_relu(k.Dense(8)(x), 0.3)), [(40,)]),
+    "selu-operation": (lambda k: lambda x: k.Dense(4)(_ops().selu(k.Dense(8)(x))), [(40,)]),
+    "approximate-gelu": (lambda k: lambda x: k.Dense(4)(k.Dense(8, activation=_ops().gelu)(x)), [(40,)]),
     "hard-sigmoid": (lambda k: lambda x: k.Activation("hard_sigmoid")(x), [(40,)]),
     "gelu": (lambda k: lambda x: k.Dense(4)(k.Activation("gelu")(x)), [(40,)]),
     "slices": (lambda k: lambda x: k.Dense(4)(x[:, -1]) - k.Dense(4)(x[:, 1:3, ::2][:, 0, :2]), [(5, 6)]),
@@ -135,6 +150,52 @@ def test_every_layer_answers_the_same_as_its_file(name: str) -> None:
     made, content, x = quantized(functional(build(keras.layers), *shapes))
     assert steps_apart(made, content, x).max() == 0
     assert LiteRTModel(content).outputs[0].dtype == "int8"
+
+
+FUNCTIONS = (
+    *("celu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu"),
+    *("log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax"),
+    *("softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh", "tanh_shrink"),
+)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_activation_of_keras_answers_the_same_as_its_file(name: str) -> None:
+    """As a layer's own, and as an operation of the graph."""
+    import keras
+
+    def build(x: Any) -> Any:
+        x = keras.layers.Dense(6, activation=name)(x)
+        x = getattr(keras.ops, name)(keras.layers.Dense(6)(x)) if hasattr(keras.ops, name) else x
+        return keras.layers.Dense(4)(x)
+
+    made, content, x = quantized(functional(build, (20,)))
+    assert steps_apart(made, content, x).max() == 0
+
+
+def test_functions_of_tensorflow_are_known_by_what_they_compute() -> None:
+    import keras
+    import tensorflow as tf
+
+    layers = keras.layers
+    model = functional(
+        lambda x: layers.Dense(4, activation=tf.nn.softmax)(layers.Dense(8, activation=tf.nn.relu, name="first")(x)),
+        (9,),
+    )
+    made, content, x = quantized(model)
+    assert made.get_layer("first").fused == "relu"
+    assert steps_apart(made, content, x).max() == 0
+
+
+@pytest.mark.parametrize("kind", ["layer", "function"])
+def test_an_activation_of_ones_own_inside_a_layer_is_refused_by_name(kind: str) -> None:
+    import keras
+
+    own = {"layer": keras.layers.PReLU(), "function": lambda x: keras.ops.relu(x) * 2}[kind]
+    model = functional(lambda x: keras.layers.Dense(8, activation=own, name="first")(x), (9,))
+    with pytest.raises(ModelError, match=r"the activation (PReLU|<lambda>) has no form") as caught:
+        quantized(model)
+    assert caught.value.where == "layer 'first'" and 'exclude = ["first"]' in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("kind", ["group", "instance", "rms", "unit"])
@@ -203,6 +264,19 @@ def test_a_shared_layer_does_not_take_up_what_comes_after_one_of_its_calls(name:
     assert steps_apart(made, content, x).max() == 0
     if name != "norm":  # promises about weights go on under the keys that they had
         assert weight_matrices(made).keys() == weight_matrices(model).keys()
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_layer_that_is_called_inside_a_nested_model_and_outside_of_it_is_shared(name: str) -> None:
+    import keras
+
+    layer, shape = SHARED[name](keras.layers)
+    inside = functional(lambda a: keras.layers.ReLU()(layer(a)), shape)
+    model = functional(lambda a, b: keras.layers.Concatenate()([inside(a), layer(b)]), shape, shape)
+    made, content, x = quantized(model)
+    expected = model.predict(x, verbose=0)
+    assert made.predict(x, verbose=0) == pytest.approx(expected, abs=0.03 * float(np.abs(expected).max()))
+    assert steps_apart(made, content, x).max() == 0
 
 
 def test_nested_shared_and_several_inputs_answer_the_same_as_their_file() -> None:

@@ -155,6 +155,24 @@ def test_a_shipped_recipe_keeps_the_loop_of_a_small_recurrent_network(tmp_path: 
     assert re.match(r"int8 weights, float32 arithmetic; int8 would make the file larger, [\d,]+ -> [\d,]+ B", summary)
 
 
+@pytest.mark.parametrize("recipe", ["default", "accurate"])
+def test_where_no_integers_make_it_smaller_a_shipped_recipe_leaves_the_file_in_float32(
+    recipe: str, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(0)
+    only = keras.layers.Dense(2, activation="softmax", bias_initializer="ones", name="only")
+    model = keras.Sequential([keras.Input((4,)), only])
+    generator = np.random.default_rng(0)
+    data = {"x": generator.normal(size=(80, 4)).astype("float32"), "y": generator.integers(0, 2, 80)}
+    result = penjing.compress(model, recipe, data, output=tmp_path / "run")
+    assert result.metrics["compressed"]["flash_bytes"] == result.metrics["reference"]["flash_bytes"]
+    said = [json.loads(path.read_text())["summary"] for path in (tmp_path / "run/steps").glob("*/outcome.json")]
+    numbers = r"int8 would make the file larger, [\d,]+ -> [\d,]+ B, and weight-only-int8 not smaller, [\d,]+ B"
+    assert sum(re.search(f"left in float32: {numbers}", text) is not None for text in said) == 1
+    (explained,) = explain(model, QuantizeSettings(otherwise="weight-only-int8"))
+    assert re.fullmatch(f"left in float32: {numbers}", explained.change)
+
+
 @pytest.mark.parametrize("kind", ["SimpleRNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("mode", ["int8", "int16x8"])
 def test_the_bound_of_written_out_steps_is_below_what_they_take(kind: str, mode: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 
 class PenjingError(Exception):
@@ -46,6 +47,11 @@ class PenjingError(Exception):
         if self.hint:
             lines.append(f"  try:   {self.hint}")
         return "\n".join(lines)
+
+    def within(self, place: str) -> Self:
+        """The same error, its place within another one: a step's, a file's."""
+        where = place if self.where is None else f"{place}, {self.where}"
+        return type(self)(self.what, where=where, why=self.why, hint=self.hint)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are lost by the default pickling, which worker processes rely on.

@@ -16,8 +16,9 @@ from penjing.export.quantizer import INTEGER_MODES
 from penjing.export.recurrent import holds_recurrent
 from penjing.export.trial import file_cost
 
-FEW_PARAMETERS = 1_024
-"""Up to here, scales and zero points can weigh more than the bytes that smaller weights save."""
+FEW_PARAMETERS = 4_096
+"""Up to here, scales and zero points can weigh more than the bytes that smaller weights save: a channel of a depthwise
+convolution has no more weights than they take."""
 LEAST_STEP_BYTES = 300
 """A time step of the simplest recurrent layer, written out in integers, takes more."""
 

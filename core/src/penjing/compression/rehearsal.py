@@ -32,14 +32,12 @@ def rehearse(model: keras.Model, steps: Sequence[PlannedStep], resolve: Resolve)
         try:
             preview = previewed(step, model, resolve)
         except PenjingError as error:
-            place = f"step {step.number}, {step.technique.name}"
-            where = place if error.where is None else f"{place}, {error.where}"
-            raise type(error)(error.what, where=where, why=error.why, hint=error.hint) from error
+            raise error.within(f"step {step.number}, {step.technique.name}") from error
         if preview is None:
             if step.technique.changes_structure:
                 return
             continue
-        if growing and preview.export is not None:
+        if growing and preview.export not in (None, settings):
             before = file_cost(model, settings).flash_bytes
             after, about = file_bytes(preview.model, preview.export)
             if after > SURE * before:

@@ -28,8 +28,8 @@ def applied(step: PlannedStep, context: StepContext, resolve: Resolve) -> StepOu
             outcome = apply(context, step.settings)
     except PenjingError as error:
         if error.where is None:
-            error = type(error)(error.what, where=f"step {step.number}, {name}", why=error.why, hint=error.hint)
-        raise error
+            raise error.within(f"step {step.number}, {name}") from error
+        raise
     fault = _fault_of_outcome(outcome)
     if fault is not None:
         raise PluginError(f"the technique '{name}' {fault}", where=f"{step.source}, {step.technique.apply}")

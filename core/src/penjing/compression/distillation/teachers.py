@@ -88,8 +88,7 @@ def check_augment_options(steps: Sequence[PlannedStep], bench: Workbench) -> Non
         try:
             augment(0, bench.seed)
         except RecipeError as error:
-            where = f"step {step.number}, setting 'teacher.augment_options'"
-            raise RecipeError(error.what, where=where, why=error.why, hint=error.hint) from error
+            raise error.within(f"step {step.number}, setting 'teacher.augment_options'") from error
 
 
 def mean_of_outputs(models: list[keras.Model], task: Task) -> tuple[keras.Model, OutputKind]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from penjing.compression.quantization import recurrent
+from penjing.compression.quantization.activation_names import activation_of
 from penjing.compression.quantization.counterparts import KERNELS
 from penjing.compression.quantization.kernel_layers import summed_axes
 from penjing.errors import ModelError
@@ -99,16 +100,6 @@ _OPERATIONS = {
     "Negative": "arithmetic",
     "Square": "arithmetic",
     "Absolute": "arithmetic",
-    "Relu": "activation",
-    "Relu6": "activation",
-    "Sigmoid": "activation",
-    "Tanh": "activation",
-    "Softmax": "activation",
-    "Silu": "activation",
-    "Gelu": "activation",
-    "HardSigmoid": "activation",
-    "HardSilu": "activation",
-    "Elu": "activation",
     "Maximum": "join",
     "Minimum": "join",
     "Concatenate": "join",
@@ -121,7 +112,6 @@ _OPERATIONS = {
     "Max": "keep",
     "Mean": "mean",
 }
-_SNAKE = {"HardSigmoid": "hard_sigmoid", "HardSilu": "hard_silu"}
 
 
 def kind_of(operation: Any) -> str | None:
@@ -131,7 +121,7 @@ def kind_of(operation: Any) -> str | None:
         ModelError: The kind is known, but not with these arguments; names the layer.
     """
     if not isinstance(operation, keras.layers.Layer):
-        return _OPERATIONS.get(type(operation).__name__)
+        return "activation" if activation_of(operation) else _OPERATIONS.get(type(operation).__name__)
     if _is_bilinear(operation):
         return "resize"
     for kind, types in _KINDS.items():
@@ -169,10 +159,8 @@ def _has_form(layer: Any) -> bool:
     if isinstance(layer, layers.CenterCrop):  # it scales images that are smaller
         sizes = [node.input_tensors[0].shape[-3:-1] for node in layer._inbound_nodes]
         return all((height or 0) >= layer.height and (width or 0) >= layer.width for height, width in sizes)
-    if isinstance(layer, layers.ReLU):
-        return not layer.threshold and (
-            layer.max_value in (None, 6) if not layer.negative_slope else not layer.max_value
-        )
+    if isinstance(layer, _KINDS["activation"]):
+        return activation_of(layer) is not None
     if isinstance(layer, layers.BatchNormalization):
         axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
         return axis in (-1, len(getattr(layer, "_build_shapes_dict", {}).get("input_shape", ())) - 1)
@@ -186,39 +174,6 @@ def _is_one_product(layer: Any) -> bool:
         return False
     outputs = layer.equation.replace(" ", "").split(",")[1].split("->")[0][summed:]
     return set(layer.bias_axes or "") <= set(outputs)
-
-
-# ------------------------------------------------------------------------------------------------------ activations
-
-
-def activation_of(layer: Any) -> str:
-    """The name of a layer's own activation: "linear", "relu", "silu" and so on."""
-    function = getattr(layer, "activation", None)
-    return "linear" if function is None else str(getattr(function, "__name__", function))
-
-
-def activation_and_options(operation: Any) -> tuple[str, dict[str, Any]]:
-    """An activation's name and keyword arguments."""
-    if isinstance(operation, layers.ReLU):
-        if operation.negative_slope:
-            return "leaky_relu", {"negative_slope": float(operation.negative_slope)}
-        return ("relu6" if operation.max_value == 6 else "relu"), {}
-    if isinstance(operation, layers.LeakyReLU):
-        return "leaky_relu", {"negative_slope": float(operation.negative_slope)}
-    if isinstance(operation, layers.ELU):
-        return "elu", {"alpha": float(operation.alpha)}
-    if isinstance(operation, layers.Softmax):
-        return "softmax", {"axis": operation.axis}
-    if isinstance(operation, layers.Activation):
-        name = activation_of(operation)
-        return name, {"negative_slope": 0.2} if name == "leaky_relu" else {}
-    name = type(operation).__name__
-    options = {}
-    if name == "Gelu":
-        options = {"approximate": bool(operation.approximate)}
-    if name == "Softmax":
-        options = {"axis": operation.axis}
-    return _SNAKE.get(name, name.lower()), options
 
 
 # ------------------------------------------------------------------------------------------------ sums and the like

@@ -50,6 +50,36 @@ class Work:
     made: dict[int, Any] = field(default_factory=dict)
     """New layers by identity of the old, for layers that are called more than once."""
     names: set[str] = field(default_factory=set)
+    calls: dict[int, int] = field(default_factory=dict)
+    """How often each operation stands in the outermost model and the models in it, by identity."""
+
+
+def nodes_of(model: Any) -> list[Any] | None:
+    """The nodes of a functional or sequential model, inputs left out, in order; None of another kind of model."""
+    functional = model._functional if isinstance(model, keras.Sequential) else model
+    if not hasattr(functional, "_nodes_by_depth"):
+        return None
+    return [
+        node
+        for depth in sorted(functional._nodes_by_depth, reverse=True)
+        for node in functional._nodes_by_depth[depth]
+        if not node.is_input
+    ]
+
+
+def count_calls(model: Any) -> dict[int, int]:
+    """How often each operation stands in a model and the models in it. A model that is called twice is one place for
+    what it holds."""
+    calls: dict[int, int] = {}
+    models, known = [model], {id(model)}
+    while models:
+        for node in nodes_of(models.pop()) or ():
+            operation = node.operation
+            calls[id(operation)] = calls.get(id(operation), 0) + 1
+            if isinstance(operation, keras.Model) and id(operation) not in known:
+                known.add(id(operation))
+                models.append(operation)
+    return calls
 
 
 class Walk(ABC):
@@ -57,7 +87,8 @@ class Walk(ABC):
 
     def __init__(self, model: Any, work: Work, prefix: str) -> None:
         functional = model._functional if isinstance(model, keras.Sequential) else model
-        if not hasattr(functional, "_nodes_by_depth"):
+        nodes = nodes_of(model)
+        if nodes is None:
             raise ModelError(
                 f"the model '{model.name}' ({type(model).__name__}) cannot be looked into",
                 where=f"layer '{prefix.rstrip('/') or model.name}'",
@@ -69,19 +100,12 @@ class Walk(ABC):
         self.prefix = prefix
         self.inputs = list(functional.inputs)
         self.outputs = list(functional.outputs)
-        self.nodes = [
-            node
-            for depth in sorted(functional._nodes_by_depth, reverse=True)
-            for node in functional._nodes_by_depth[depth]
-            if not node.is_input
-        ]
+        self.nodes = nodes
         self.consumers: dict[int, list[Any]] = {}
         for node in self.nodes:
             for tensor in node.input_tensors:
                 self.consumers.setdefault(id(tensor), []).append(node)
-        self.calls: dict[int, int] = {}
-        for node in self.nodes:
-            self.calls[id(node.operation)] = self.calls.get(id(node.operation), 0) + 1
+        self.calls = work.calls
         self.flows: dict[int, Flow] = {}
         self.done: set[int] = set()
         self.given: set[str] = set()

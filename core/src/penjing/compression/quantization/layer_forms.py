@@ -9,6 +9,7 @@ import keras
 
 from penjing.compression.model_tree import matches
 from penjing.compression.quantization import counterparts, coverage
+from penjing.compression.quantization.activation_names import Activation, activation_of, own_activation
 from penjing.compression.quantization.coverage import Step
 from penjing.compression.quantization.graph_walk import Flow, Walk, renewed
 from penjing.compression.quantization.layer_normalization import OrderedLayerNormalization
@@ -18,6 +19,8 @@ from penjing.compression.quantization.operations import (
     QuantizedJoin,
 )
 from penjing.errors import ModelError
+
+LINEAR: Activation = ("linear", {})
 
 
 class LayerForms(Walk):
@@ -59,8 +62,8 @@ class LayerForms(Walk):
         layer = node.operation
         shared = self.shared(layer)
         end, norm = node, None
-        activation = coverage.activation_of(layer)
-        if activation == "linear" and not shared:
+        activation = self.activation_of_kernel(layer, layer)
+        if activation == LINEAR and not shared:
             after = self.sole_reader(end.outputs[0])
             if (
                 after is not None
@@ -71,71 +74,95 @@ class LayerForms(Walk):
                 self.done.add(id(after))
                 self.tell(norm, f"folded into '{self.prefix}{layer.name}'")
         end, fused, rest = self.take_up(layer, end, activation, alone=shared)
-        self.kernel_step(node, end, layer, norm, fused, rest)
+        self.kernel_step(node, end, layer, layer, norm, fused, rest)
+
+    def activation_of_kernel(self, layer: Any, named: Any) -> Activation:
+        """What a layer's own activation computes.
+
+        Args:
+            named: The layer as the model knows it.
+
+        Raises:
+            ModelError: It is not one of Keras' functions.
+        """
+        found = own_activation(layer)
+        if found is None:
+            function = layer.activation
+            raise ModelError(
+                f"the activation {getattr(function, '__name__', type(function).__name__)} has no form with simulated "
+                "quantization inside another layer",
+                where=f"layer '{self.prefix}{named.name}'",
+                why="its integer arithmetic is not known",
+                hint="make it a layer of its own (PReLU has a form then), build it of keras.ops, or leave this layer "
+                f'in float32: exclude = ["{named.name}"]',
+            )
+        return found
 
     def shared(self, layer: Any) -> bool:
         """Whether a layer is called more than once; its counterpart then is one for all calls."""
         return self.calls[id(layer)] > 1
 
-    def take_up(self, layer: Any, end: Any, activation: str, *, alone: bool = False) -> tuple[Any, str, str]:
+    def take_up(
+        self, layer: Any, end: Any, activation: Activation, *, alone: bool = False
+    ) -> tuple[Any, str, Activation]:
         """The ReLU after a node, which the operator computes itself: (last node, fused, activation that is left).
 
         Args:
             alone: Leave what comes after the layer, since not every call of it has the same there.
         """
-        if activation in ("relu", "relu6"):
-            return end, activation, "linear"
-        if activation != "linear":
+        if activation[0] in ("relu", "relu6"):
+            return end, activation[0], LINEAR
+        if activation != LINEAR:
             return end, "linear", activation
         after = None if alone else self.sole_reader(end.outputs[0])
         if after is not None and coverage.kind_of(after.operation) == "activation":
-            name, _ = coverage.activation_and_options(after.operation)
+            name, _ = activation_of(after.operation) or LINEAR
             if name in ("relu", "relu6"):
                 self.done.add(id(after))
                 self.tell(after.operation, f"computed by '{self.prefix}{layer.name}'")
-                return after, name, "linear"
-        return end, "linear", "linear"
+                return after, name, LINEAR
+        return end, "linear", LINEAR
 
-    def kernel_step(self, node: Any, end: Any, layer: Any, norm: Any, fused: str, rest: str) -> None:
-        """Call the quantized layer, and an activation that is an operator of its own."""
+    def kernel_step(self, node: Any, end: Any, layer: Any, named: Any, norm: Any, fused: str, rest: Activation) -> None:
+        """Call the quantized layer, and an activation that is an operator of its own.
+
+        Args:
+            named: The layer as the model knows it: `layer`, or what wraps it.
+        """
         flow = self.flow(node)
-        bits = self.bits_of(layer)
-        new = self.work.made.get(id(layer))
+        new = self.work.made.get(id(named))
         if new is None:
-            new = counterparts.quantized_kernel(layer, norm, self.quantization(bits, norm, fused))
-            self.work.made[id(layer)] = new
+            bits = self.bits_of(named)
+            options = self.quantization(bits, norm, fused)
+            if named is not layer:
+                options["matrix"] = f"{named.name}/{layer.name}"
+            new = counterparts.quantized_kernel(layer, norm, options, name=named.name)
+            self.work.made[id(named)] = new
             result = Flow(*new(flow.tensor, flow.grid))
             counterparts.fill_kernel(new, layer, norm)
             extra = f", {type(norm).__name__} '{norm.name}' folded in" if norm is not None else ""
             extra += f", {fused} fused" if fused != "linear" else ""
-            self.tell(layer, f"{bits}-bit weights, {self.simulation.activation_bits}-bit output{extra}")
+            extra += ", all steps at once" if named is not layer else ""
+            self.tell(named, f"{bits}-bit weights, {self.simulation.activation_bits}-bit output{extra}")
         else:
             result = Flow(*new(flow.tensor, flow.grid))
-        self.finish(end, result, layer, rest)
+        self.finish(end, result, named, rest)
 
-    def finish(self, end: Any, result: Flow, layer: Any, rest: str) -> None:
+    def finish(self, end: Any, result: Flow, layer: Any, rest: Activation) -> None:
         """Hand on a layer's result, through the activation that its operator does not compute itself."""
-        if rest != "linear":
-            result = self.activate(result, rest, {}, self.unused(f"{layer.name}_{rest}"), self.last(end.outputs[0]))
+        if rest != LINEAR:
+            name, options = rest
+            place = self.unused(f"{layer.name}_{name}")
+            result = self.activate(result, name, options, place, self.last(end.outputs[0]))
         self.give(end, result)
 
     def on_distributed(self, node: Any) -> None:
         """TimeDistributed of a Dense, which works on the last axis alone: a Dense of all steps at once."""
         wrapper, layer = node.operation, node.operation.layer
         self.refuse_mask(node, "the wrapper passes a mask on that a Dense does not know")
-        end, fused, rest = self.take_up(wrapper, node, coverage.activation_of(layer), alone=self.shared(wrapper))
-        flow, bits = self.flow(node), self.bits_of(wrapper)
-        new = self.work.made.get(id(wrapper))
-        if new is None:
-            options = {**self.quantization(bits, None, fused), "matrix": f"{wrapper.name}/{layer.name}"}
-            new = counterparts.quantized_kernel(layer, None, options, name=wrapper.name)
-            self.work.made[id(wrapper)] = new
-            result = Flow(*new(flow.tensor, flow.grid))
-            counterparts.fill_kernel(new, layer, None)
-            self.tell(wrapper, f"{bits}-bit weights, {self.simulation.activation_bits}-bit output, all steps at once")
-        else:
-            result = Flow(*new(flow.tensor, flow.grid))
-        self.finish(end, result, wrapper, rest)
+        activation = self.activation_of_kernel(layer, wrapper)
+        end, fused, rest = self.take_up(wrapper, node, activation, alone=self.shared(wrapper))
+        self.kernel_step(node, end, layer, wrapper, None, fused, rest)
 
     def bits_of(self, layer: Any) -> int:
         """The bits of a layer's weights."""
@@ -155,9 +182,9 @@ class LayerForms(Walk):
     def on_separable(self, node: Any) -> None:
         """A depthwise and a pointwise convolution, each with a grid of its own behind it."""
         layer, norm, end = node.operation, None, node
-        activation = coverage.activation_of(layer)
+        activation = self.activation_of_kernel(layer, layer)
         after = None if self.shared(layer) else self.sole_reader(node.outputs[0])
-        if activation == "linear" and after is not None and coverage.folds(after.operation, node.outputs[0]):
+        if activation == LINEAR and after is not None and coverage.folds(after.operation, node.outputs[0]):
             norm, end = after.operation, after
             self.done.add(id(after))
             self.tell(norm, f"folded into '{self.prefix}{layer.name}'")
@@ -189,7 +216,7 @@ class LayerForms(Walk):
     def on_scale(self, node: Any) -> None:
         """BatchNormalization, Rescaling or Normalization that no kernel takes up."""
         layer = node.operation
-        end, fused, _ = self.take_up(layer, node, "linear", alone=self.shared(layer))
+        end, fused, _ = self.take_up(layer, node, LINEAR, alone=self.shared(layer))
         flow = self.flow(node)
         norm = layer if isinstance(layer, keras.layers.BatchNormalization) else None
         new = self.work.made.get(id(layer))
@@ -220,7 +247,7 @@ class LayerForms(Walk):
     def on_activation(self, node: Any) -> None:
         """An activation that no operator took up."""
         self.refuse_mask(node, "only attention knows what a place is that does not count")
-        name, options = coverage.activation_and_options(node.operation)
+        name, options = activation_of(node.operation) or LINEAR
         if name == "linear":
             return self.give(node, self.flows[id(node.input_tensors[0])])
         result = self.activate(
@@ -252,7 +279,7 @@ class LayerForms(Walk):
     def on_arithmetic(self, node: Any) -> None:
         """Add, Subtract, Multiply, Average; sums and products with a constant."""
         step: Step = coverage.arithmetic_of(node)
-        end, fused, _ = self.take_up(node.operation, node, "linear")
+        end, fused, _ = self.take_up(node.operation, node, LINEAR)
         self.tell(node.operation, f"{step.operation}, {self.simulation.activation_bits}-bit output")
         if step.operation == "absolute":
             return self.give(end, self._absolute(node))

@@ -34,7 +34,10 @@ from penjing.errors import DataError
 def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
     """Prepare the weights and decide how the file is written; the pipeline writes, checks and evaluates it."""
     model = context.model
-    settings, why = settled(model, settings)
+    chosen, why = _settled(model, settings)
+    if chosen is None:
+        return StepOutcome(model=model, summary=f"left in float32: {why}", export=ExportSettings())
+    settings = chosen
     plan = plan_layers(model, settings)
     needs_examples = settings.mode in INTEGER_MODES or settings.rounding != "nearest" or settings.bias_correction
     if needs_examples and len(context.train) == 0:
@@ -75,6 +78,13 @@ def apply(context: StepContext, settings: QuantizeSettings) -> StepOutcome:
         figures=figures,
         export=_export_settings(settings, plan, min(settings.calibration_examples, len(context.train)), context.seed),
     )
+
+
+def _settled(model: keras.Model, settings: QuantizeSettings) -> tuple[QuantizeSettings | None, str]:
+    def form(those: QuantizeSettings) -> ExportSettings:
+        return _export_settings(those, plan_layers(model, those), those.calibration_examples, 0)
+
+    return settled(model, settings, form)
 
 
 def _note_gains(
@@ -157,12 +167,14 @@ def _summary(settings: QuantizeSettings, plan: dict[str, LayerPlan], available: 
 
 def explain(model: keras.Model, settings: QuantizeSettings) -> list[LayerChange]:
     """Each layer's precision and why, and which layers can be equalized."""
-    settings, why = settled(model, settings)
-    plan = plan_layers(model, settings)
-    through = equalizable(model, replace_relu6=settings.replace_relu6) if settings.equalize else {}
+    chosen, why = _settled(model, settings)
+    if chosen is None:
+        return [LayerChange(layer="", change=f"left in float32: {why}")]
+    plan = plan_layers(model, chosen)
+    through = equalizable(model, replace_relu6=chosen.replace_relu6) if chosen.equalize else {}
     return [
-        *([LayerChange(layer="", change=f"{settings.mode}: {why}")] if why else []),
-        *_layer_changes(plan, settings, through),
+        *([LayerChange(layer="", change=f"{chosen.mode}: {why}")] if why else []),
+        *_layer_changes(plan, chosen, through),
     ]
 
 
@@ -177,9 +189,11 @@ def _layer_changes(
 
 def preview(model: keras.Model, settings: QuantizeSettings) -> Preview:
     """The model as it is, and the form of its file."""
-    settings, _ = settled(model, settings)
-    plan = plan_layers(model, settings)
-    return Preview(model=model, export=_export_settings(settings, plan, settings.calibration_examples, 0))
+    chosen, _ = _settled(model, settings)
+    if chosen is None:
+        return Preview(model=model, export=ExportSettings())
+    plan = plan_layers(model, chosen)
+    return Preview(model=model, export=_export_settings(chosen, plan, chosen.calibration_examples, 0))
 
 
 def search_space() -> dict[str, list[Any]]:

@@ -14,7 +14,7 @@ import keras
 
 from penjing.compression.quantization import coverage
 from penjing.compression.quantization.attention_forms import AttentionForms
-from penjing.compression.quantization.graph_walk import Flow, Simulation, Work, input_name
+from penjing.compression.quantization.graph_walk import Flow, Simulation, Work, count_calls, input_name
 from penjing.contract import LayerChange
 from penjing.errors import ModelError
 
@@ -32,7 +32,7 @@ def rebuild(model: keras.Model, simulation: Simulation) -> tuple[keras.Model, li
     Raises:
         ModelError: A layer has no integer form; names the layer and the way out.
     """
-    work = Work(simulation)
+    work = Work(simulation, calls=count_calls(model))
     graph = _Graph(model, work, "")
     inputs = [
         keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=input_name(tensor)) for tensor in graph.inputs

@@ -32,7 +32,7 @@ class QuantizeSettings(BaseModel):
     otherwise: Literal["dynamic", "weight-only-int8", "weight-only-int4", "float16"] | None = Field(
         default=None,
         description="the mode to take where mode (int8, int16x8) would make the file larger, as it can for recurrent "
-        "layers; none ends the run with an error then",
+        "layers; where this saves nothing either, the file stays in float32; none ends the run with an error instead",
     )
     layers: dict[str, LayerPrecision] = Field(
         default_factory=dict,
