@@ -26,7 +26,7 @@ def module(name: str) -> ModuleType:
 def _deep(normalized: bool = True) -> keras.Model:
     layers = keras.layers
     inputs = x = keras.Input((16, 16, 3))
-    for _ in range(12 if normalized else 20):
+    for _ in range(12 if normalized else 30):
         x = layers.Conv2D(8, 3, padding="same", use_bias=not normalized)(x)
         x = layers.ReLU()(layers.BatchNormalization()(x) if normalized else x)
     return keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))

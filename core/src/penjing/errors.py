@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Self
 
@@ -133,10 +134,21 @@ def reason_of(error: BaseException) -> str:
     """Kind and text of an error; also of one whose text cannot be had."""
     kind = type(error).__name__
     try:
-        text = str(error)
+        text = plain_text(str(error))
     except Exception:
         return kind
     return f"{kind}: {text}" if text else kind
+
+
+def plain_text(message: str) -> str:
+    """An error's message without what Keras wraps around it: colours, the configuration of every layer on the way down,
+    and the arguments of the call."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", message)
+    text = text.rsplit("Exception encountered: ", 1)[-1]
+    text = re.sub(r"Exception encountered when calling [^\n]*\n+", "", text)
+    for end in ("\n\nArguments received by ", " Full object config: "):
+        text = text.split(end, 1)[0]
+    return text.strip()
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 
 from penjing.bundle.atomic import write_bytes_atomically
-from penjing.errors import ModelError, RunFolderError
+from penjing.compression.tensorflow_names import known_names
+from penjing.errors import ModelError, RunFolderError, reason_of
 
 
 def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -54,7 +55,7 @@ def save_model(model: keras.Model, path: Path) -> None:
         except Exception as error:
             raise ModelError(
                 f"the model '{model.name}' cannot be saved",
-                why=f"{type(error).__name__}: {error}",
+                why=reason_of(error),
                 hint="give custom layers a get_config and register them with keras.saving.register_keras_serializable",
             ) from error
         # With the date that the format begins at, so that equal models have equal bytes here.
@@ -95,13 +96,14 @@ def load_model(path: Path) -> keras.Model:
     from penjing.compression.quantization import rebuild  # noqa: F401  registers the layers that simulate quantization
 
     try:
-        model = keras.models.load_model(path, compile=False)
+        with known_names():
+            model = keras.models.load_model(path, compile=False)
         _give_names(model, path)
         return model
     except Exception as error:
         raise ModelError(
             "the model cannot be loaded",
             where=str(path),
-            why=f"{type(error).__name__}: {error}",
-            hint="register custom layers with keras.saving.register_keras_serializable before the run",
+            why=reason_of(error),
+            hint="register custom layers and functions with keras.saving.register_keras_serializable before the run",
         ) from error

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 
 from penjing.contract import ExportSettings
-from penjing.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean
+from penjing.errors import DataError, MissingExtraError, ModelError, UsageError, did_you_mean, plain_text
 from penjing.export.bias_scales import without_bias_scales
 from penjing.export.calibration import one_at_a_time
 from penjing.export.fused_lstm import fused_int8
@@ -230,7 +230,7 @@ def check_calibration(specs: dict[str, tuple[tuple[int, ...], str]], calibration
 def _conversion_error(model: Any, settings: ExportSettings, error: Exception, chatter: str) -> ModelError:
     text = f"{error}\n{chatter}"
     operations = sorted(set(re.findall(r"(?:tf|tfl)\.[A-Z][A-Za-z0-9_]+", text)))
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in plain_text(str(error)).splitlines() if line.strip()]
     # Where in TensorFlow's own files the operation was made says nothing to anybody.
     reason = re.sub(r"(?:/[\w.\-]+)+\.py:\d+:\d+: ", "", lines[0]) if lines else "no reason given"
     hint = "replace the layer that makes this operation"

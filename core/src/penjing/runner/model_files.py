@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from penjing.errors import ModelError
+from penjing.errors import ModelError, reason_of
 from penjing.heavy import import_tensorflow
+from penjing.runner.activations import with_known_activations
 
 
 def open_model(path: Path) -> Any:
@@ -28,20 +29,25 @@ def open_model(path: Path) -> Any:
         )
     import keras
 
+    from penjing.compression.tensorflow_names import known_names
+
     try:
-        if path.suffix == ".keras":
-            return keras.models.load_model(path, compile=False, safe_mode=True)
-        return _open_h5(path)
+        with known_names():
+            if path.suffix == ".keras":
+                model = keras.models.load_model(path, compile=False, safe_mode=True)
+            else:
+                model = _open_h5(path)
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(
             "the model cannot be opened",
             where=str(path),
-            why=f"{type(error).__name__}: {_first_lines(error)}",
+            why=" ".join(reason_of(error).split())[:400],
             hint="with custom layers, call penjing.compress from Python after registering them with "
             "keras.saving.register_keras_serializable",
         ) from error
+    return with_known_activations(model)
 
 
 def usable_model(given: Any) -> Any:
@@ -60,6 +66,7 @@ def usable_model(given: Any) -> Any:
 
     model = open_model(Path(given)) if isinstance(given, (str, Path)) else given
     check_traceable(model)
+    model = with_known_activations(model)
     output_kind(model)  # refuses a model with several outputs
     model = _with_plain_output(model)
     check_finite(model)
@@ -108,7 +115,8 @@ def _with_plain_output(model: Any) -> Any:
 
 
 def check_saveable(model: Any) -> None:
-    """Refuse a Lambda of a nameless function: a run saves the model after every step and goes on with what it reads.
+    """Refuse functions that a file cannot name, a Lambda's or an activation: a run saves the model after every step and
+    goes on with what it reads.
 
     Raises:
         ModelError: Names the layer.
@@ -124,6 +132,24 @@ def check_saveable(model: Any) -> None:
                 hint="use operations of keras.ops or layers in its place, or give it a function with a name, under "
                 "@keras.saving.register_keras_serializable()",
             )
+        _check_activation(layer)
+
+
+def _check_activation(layer: Any) -> None:
+    import keras
+
+    function = getattr(layer, "activation", None)
+    if not callable(function) or isinstance(function, keras.layers.Layer):
+        return
+    try:
+        keras.activations.deserialize(keras.activations.serialize(function))
+    except Exception as error:
+        raise ModelError(
+            f"the activation {getattr(function, '__name__', function)} cannot be read from a file",
+            where=f"layer '{layer.name}'",
+            why="the model is saved and read again after every step, and no function is registered under this name",
+            hint="put @keras.saving.register_keras_serializable() before it, or take a function of keras.activations",
+        ) from error
 
 
 def _open_h5(path: Path) -> Any:
@@ -160,7 +186,3 @@ def _without_empty_settings(node: Any) -> Any:
     if depthwise and isinstance(inner, dict) and inner.get("groups") == 1:
         inner.pop("groups")
     return cleaned
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -8,6 +8,9 @@ from typing import Any
 
 import keras
 
+from penjing.compression import tensorflow_names
+from penjing.compression.tensorflow_names import is_of_tensorflow
+
 layers = keras.layers
 Activation = tuple[str, dict[str, Any]]
 """A name in `keras.activations`, and keyword arguments."""
@@ -18,8 +21,6 @@ _NAMES = frozenset(
     # glu has half as many outputs as inputs, threshold has no defaults.
     if inspect.isfunction(value) and name not in ("get", "serialize", "deserialize", "glu", "threshold")
 )
-_OF_TENSORFLOW = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}
-"""Names that functions of `tf.nn` have inside."""
 _LAYERS = (layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Softmax)
 """Layers that are one of these functions."""
 
@@ -35,11 +36,11 @@ def own_activation(layer: Any) -> Activation | None:
         return "linear", {}
     if isinstance(function, keras.layers.Layer):
         return activation_of(function) if isinstance(function, _LAYERS) else None
-    name, home = getattr(function, "__name__", ""), str(getattr(function, "__module__", "")).partition(".")[0]
-    if home == "tensorflow":  # its functions compute what those of Keras do, with the same defaults
-        name = _OF_TENSORFLOW.get(name, name)
+    name = getattr(function, "__name__", "")
+    if is_of_tensorflow(function):  # its functions compute what those of Keras do, with the same defaults
+        name = tensorflow_names.NAMES.get(name, name)
         function = getattr(keras.activations, name, function)
-    if name not in _NAMES or home not in ("keras", "tensorflow"):
+    if name not in _NAMES or not str(function.__module__).startswith("keras."):
         return None
     return _named(name, _defaults(function))
 
