@@ -106,8 +106,8 @@ def test_a_lambda_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "float16", "mixed_bfloat16"])
-def test_a_model_in_half_precision_is_taken_over_in_float32(policy: str) -> None:
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16", "mixed_bfloat16", "float64"])
+def test_a_model_in_half_or_double_precision_is_taken_over_in_float32(policy: str) -> None:
     import keras
 
     from penjing.contract import ExportSettings
@@ -139,6 +139,23 @@ def test_a_model_in_half_precision_is_taken_over_in_float32(policy: str) -> None
     written = LiteRTModel(to_litert(made, ExportSettings())).predict(x)
     assert np.abs(written - made.predict(x, verbose=0)).max() < 1e-4
     assert in_float32(made) == (made, ())
+
+
+def test_a_model_that_cannot_run_here_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """TensorFlow has no convolution with channels first on a CPU."""
+    import keras
+
+    layers = keras.layers
+    generator = np.random.default_rng(0)
+    data = {"x": generator.normal(size=(60, 3, 9, 9)).astype("float32"), "y": generator.integers(0, 2, 60)}
+    first = {"data_format": "channels_first"}
+    head = [layers.GlobalAveragePooling2D(**first), layers.Dense(2, activation="softmax")]
+    model = keras.Sequential([keras.Input((3, 9, 9)), layers.Conv2D(8, 3, activation="relu", **first), *head])
+    for recipe in ("default", "lossless"):
+        with pytest.raises(ModelError, match="cannot answer the data") as caught:
+            penjing.compress(model, recipe, data, output=tmp_path / recipe)
+        assert "channels_last" in str(caught.value) and len(str(caught.value)) < 900
+        assert not (tmp_path / recipe / "reference").exists()
 
 
 def test_a_model_of_its_own_class_in_half_precision_is_refused() -> None:

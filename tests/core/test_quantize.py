@@ -155,6 +155,20 @@ def test_a_shipped_recipe_keeps_the_loop_of_a_small_recurrent_network(tmp_path: 
     assert re.match(r"int8 weights, float32 arithmetic; int8 would make the file larger, [\d,]+ -> [\d,]+ B", summary)
 
 
+def test_a_loop_that_no_integers_can_be_had_for_takes_the_other_mode(tmp_path: Path) -> None:
+    layers = keras.layers
+    generator = np.random.default_rng(0)
+    data = {"x": generator.normal(size=(60, 4, 6, 6, 2)).astype("float32"), "y": generator.integers(0, 2, 60)}
+    model = keras.Sequential([keras.Input((4, 6, 6, 2)), layers.ConvLSTM2D(8, 3), layers.Flatten(), layers.Dense(2)])
+    result = penjing.compress(model, "default", data, output=tmp_path / "run")
+    assert result.metrics["compressed"]["flash_bytes"] < result.metrics["reference"]["flash_bytes"]
+    summary = json.loads((tmp_path / "run/steps/01-quantize/outcome.json").read_text())["summary"]
+    assert re.match(r"int8 weights, float32 arithmetic; .* holds a loop, which cannot be quantized", summary)
+    strict = Recipe.from_toml('[[steps]]\ntechnique = "quantize"\n')
+    with pytest.raises(ModelError, match="holds a loop"):
+        penjing.compress(model, strict, data, output=tmp_path / "strict")
+
+
 @pytest.mark.parametrize("recipe", ["default", "accurate"])
 def test_where_no_integers_make_it_smaller_a_shipped_recipe_leaves_the_file_in_float32(
     recipe: str, tmp_path: Path

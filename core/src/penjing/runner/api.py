@@ -88,12 +88,12 @@ def compress(
     plan_steps(chosen, host, host.resolve)
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
 
-    model, halves = in_float32(usable_model(model))
+    model, others = in_float32(usable_model(model))
     check_saveable(model)
     model = with_fixed_shapes(model, splits.train.x)
-    if halves and reporter is not None:
-        # Not a failure: what it answers is the same but for the rounding of half precision.
-        reporter.line(f"{len(halves)} layers of the model compute in half precision; it is taken over in float32")
+    if others and reporter is not None:
+        # Not a failure: what it answers is the same but for rounding.
+        reporter.line(f"{len(others)} layers of the model compute in half or double precision; float32 is taken")
     import hashlib
 
     import numpy as np

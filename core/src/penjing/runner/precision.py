@@ -1,4 +1,4 @@
-"""Models that compute in half precision, taken over in float32: the exporter and the techniques know no other."""
+"""Models in half or double precision, taken over in float32: the exporter and the techniques know no other."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from penjing.errors import ModelError
 
-_HALVES = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+_OTHERS = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64")
 
 
 def in_float32(model: Any) -> tuple[Any, tuple[str, ...]]:
     """A model with the same weights that computes in float32, and the layers that did not; the model itself where all
-    did. It answers what the given one would without the rounding of its half precision.
+    did. It answers what the given one would but for rounding: without that of half, with that of single precision.
 
     Raises:
         ModelError: It does not, and has a class of its own, so that it cannot be built anew.
     """
-    layers = [layer for layer in model._flatten_layers(include_self=False) if _is_half(layer.dtype_policy.name)]
+    layers = [layer for layer in model._flatten_layers(include_self=False) if _is_other(layer.dtype_policy.name)]
     if not layers:
         return model, ()
     names = tuple(layer.name for layer in layers)
@@ -48,8 +48,8 @@ def _models(model: Any) -> list[Any]:
     return [model, *inner]
 
 
-def _is_half(name: Any) -> bool:
-    return name in _HALVES
+def _is_other(name: Any) -> bool:
+    return name in _OTHERS
 
 
 def _is_float(value: Any) -> bool:
@@ -57,14 +57,14 @@ def _is_float(value: Any) -> bool:
 
 
 def _replaced(node: Any) -> Any:
-    """A configuration with float32 where it names half precision: dtypes of layers and tensors, names of policies."""
+    """A configuration with float32 where it names half or double precision: dtypes of layers and tensors, names of policies."""
     if isinstance(node, dict):
         is_policy = node.get("class_name") in ("DTypePolicy", "FloatDTypePolicy")
         return {
             key: "float32"
-            if key == "dtype" and _is_half_text(value)
+            if key == "dtype" and _is_other_text(value)
             else {**value, "name": "float32"}
-            if key == "config" and is_policy and _is_half(value.get("name"))
+            if key == "config" and is_policy and _is_other(value.get("name"))
             else _replaced(value)
             for key, value in node.items()
         }
@@ -73,5 +73,5 @@ def _replaced(node: Any) -> Any:
     return node
 
 
-def _is_half_text(value: Any) -> bool:
-    return isinstance(value, str) and _is_half(value)
+def _is_other_text(value: Any) -> bool:
+    return isinstance(value, str) and _is_other(value)

@@ -18,9 +18,9 @@ from penjing.compression.distillation.teachers import check_augment_options
 from penjing.compression.model_tree import check_finite, check_traceable
 from penjing.compression.plan import plan_steps, reference_training
 from penjing.compression.rehearsal import rehearse
-from penjing.compression.workbench import Workbench
+from penjing.compression.workbench import Workbench, predict
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
-from penjing.errors import ModelError
+from penjing.errors import ModelError, reason_of
 from penjing.export.litert import input_names
 from penjing.host import PluginHost
 from penjing.recipe import Recipe
@@ -182,6 +182,7 @@ def _reference(
     check_traceable(model)
     check_outputs(model, job)
     check_finite(model)
+    check_answers(model, job)
     refuse(model)
     history: Mapping[str, Any] = {}
     if job.trains_reference:
@@ -198,6 +199,24 @@ def _reference(
     for leftover in path.parent.glob("training-*.npz"):
         leftover.unlink()
     return checkpoint.load_model(folder.reference), record
+
+
+def check_answers(model: Any, job: Job) -> None:
+    """Let the model answer two examples.
+
+    Raises:
+        ModelError: It cannot, as a convolution with channels first on a CPU.
+    """
+    x = job.splits.validation.x
+    few = {name: np.asarray(values)[:2] for name, values in x.items()} if isinstance(x, dict) else np.asarray(x)[:2]
+    try:
+        predict(model, few)
+    except Exception as error:
+        raise ModelError(
+            f"the model '{model.name}' cannot answer the data",
+            why=reason_of(error)[:400],
+            hint="try model.predict on an example; on a CPU, convolutions need data_format = 'channels_last'",
+        ) from error
 
 
 def check_outputs(model: Any, job: Job) -> None:

@@ -9,6 +9,7 @@ import keras
 from penjing.compression.growth import file_bytes, may_grow
 from penjing.compression.settings.quantization import QuantizeSettings, replacement
 from penjing.contract import ExportSettings
+from penjing.errors import ModelError
 from penjing.export.trial import file_cost
 
 
@@ -25,16 +26,20 @@ def settled(
         mode is another one, an empty text where it is not.
 
     Raises:
-        ModelError: The converter cannot write the model.
+        ModelError: The converter cannot write the model, neither with `mode` nor with `otherwise`.
     """
     other = replacement(settings)
     if other is None or not may_grow(model):
         return settings, ""
     floats = file_cost(model, ExportSettings()).flash_bytes
-    integers, about = file_bytes(model, form(settings))
-    if integers <= floats:
-        return settings, ""
-    why = f"{settings.mode} would make the file larger, {floats:,} -> {about}{integers:,} B"
+    try:
+        integers, about = file_bytes(model, form(settings))
+    except ModelError as error:
+        why = error.what
+    else:
+        if integers <= floats:
+            return settings, ""
+        why = f"{settings.mode} would make the file larger, {floats:,} -> {about}{integers:,} B"
     others = file_cost(model, form(other)).flash_bytes
     if others < floats:
         return other, why

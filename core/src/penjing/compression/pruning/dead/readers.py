@@ -101,6 +101,8 @@ def find_readers(bounds: ModelBounds, graph: ChannelGraph) -> dict[int, Reader]:
 def kernel_of(operation: Any) -> tuple[Any, Any]:
     """The layer that reads, and its kernel variable; (None, None) for other kinds."""
     kind = type(operation)
+    if getattr(operation, "data_format", "channels_last") == "channels_first":
+        return None, None  # bounds are of the last axis
     if kind is layers.TimeDistributed and type(operation.layer) is layers.Dense:
         operation, kind = operation.layer, layers.Dense
     if kind is layers.Dense or kind in kernel_bounds.CONVOLUTIONS or kind in kernel_bounds.TRANSPOSED:
