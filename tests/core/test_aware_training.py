@@ -173,6 +173,31 @@ def test_every_activation_of_keras_answers_the_same_as_its_file(name: str) -> No
     assert steps_apart(made, content, x).max() == 0
 
 
+DILATED = {
+    "conv1d": (lambda k: k.Conv1D(6, 2, padding="causal", dilation_rate=2, activation="tanh"), (16, 4)),
+    "conv1d-same": (lambda k: k.Conv1D(6, 3, padding="same", dilation_rate=3), (16, 4)),
+    "conv2d": (lambda k: k.Conv2D(6, 3, padding="same", dilation_rate=2, activation="relu"), (9, 8, 4)),
+    "conv2d-valid": (lambda k: k.Conv2D(6, 2, dilation_rate=(2, 3)), (9, 8, 4)),
+    "groups": (lambda k: k.Conv2D(6, 3, padding="same", dilation_rate=2, groups=2), (9, 8, 4)),
+    "depthwise1d": (lambda k: k.DepthwiseConv1D(3, padding="same", dilation_rate=2), (16, 4)),
+    "depthwise2d": (lambda k: k.DepthwiseConv2D(3, dilation_rate=2, depth_multiplier=2), (9, 8, 4)),
+    "separable1d": (lambda k: k.SeparableConv1D(6, 3, padding="same", dilation_rate=2), (16, 4)),
+    "separable2d": (lambda k: k.SeparableConv2D(6, 3, padding="same", dilation_rate=2), (9, 8, 4)),
+}
+
+
+@pytest.mark.parametrize("name", DILATED)
+def test_two_dilated_convolutions_of_one_input_answer_the_same_as_their_file(name: str) -> None:
+    """WaveNet's gates. The converter puts a dilation together only where one convolution reads the rearranged input."""
+    import keras
+
+    build, shape = DILATED[name]
+    model = functional(lambda x: keras.layers.Multiply()([build(keras.layers)(x), build(keras.layers)(x)]), shape)
+    made, content, x = quantized(model)
+    assert steps_apart(made, content, x).max() == 0
+    assert "SPACE_TO_BATCH_ND" not in FileGraph.from_bytes(content).operator_counts()
+
+
 def test_functions_of_tensorflow_are_known_by_what_they_compute() -> None:
     import keras
     import tensorflow as tf

@@ -219,3 +219,24 @@ def test_a_quantized_number_is_the_nearest_step_within_the_range(scale: float, z
     inside = (steps > -128) & (steps < 127)
     assert np.all(np.abs(back - numbers)[inside] <= scale * (0.5 + 1e-3) + 1e-5 * np.abs(numbers)[inside])
     assert np.array_equal(quantize(back, info), steps)
+
+
+@pytest.mark.parametrize("kind", ["MaxPooling3D", "AveragePooling3D"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_volumes_are_pooled_though_litert_has_no_operator_for_it(kind: str, padding: str) -> None:
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((7, 9, 8, 2))
+    pool = getattr(layers, kind)((3, 2, 3), strides=(2, 3, 2), padding=padding)
+    inner = keras.Sequential([keras.Input((7, 9, 8, 4)), pool, layers.ReLU()])
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(inner(layers.Conv3D(4, 1)(inputs)))))
+    x = np.random.default_rng(0).normal(size=(20, 7, 9, 8, 2)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    content = to_litert(model, ExportSettings())
+    assert LiteRTModel(content).predict(x) == pytest.approx(expected, abs=1e-5)
+    assert "CUSTOM" not in FileGraph.from_bytes(content).operator_counts()
+    integers = LiteRTModel(to_litert(model, ExportSettings(mode="int8"), x)).predict(x)
+    assert np.abs(integers - expected).max() < 0.1 * np.ptp(expected)
+    assert "call" not in vars(pool), "the caller's layer is as it was"

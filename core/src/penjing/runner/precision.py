@@ -57,7 +57,7 @@ def _is_float(value: Any) -> bool:
 
 
 def _replaced(node: Any) -> Any:
-    """A configuration with float32 where it names another precision, in dtypes of layers and tensors and in policies."""
+    """A configuration with float32 where it names another precision, in dtypes and in policies."""
     if isinstance(node, dict):
         is_policy = node.get("class_name") in ("DTypePolicy", "FloatDTypePolicy")
         return {

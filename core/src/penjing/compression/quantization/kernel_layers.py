@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -129,6 +130,15 @@ class QuantizedConv1D(QuantizedKernel, keras.layers.Conv1D):
             padded, kernel, strides=list(self.strides), padding="valid", dilation_rate=self.dilation_rate
         )
 
+    def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
+        if not _is_dilated(self):
+            return super().recorded_linear(inputs, kernel)
+        padding = "SAME" if self.padding == "same" else "VALID"
+        if self.padding == "causal":
+            inputs = tf.pad(inputs, [[0, 0], [self.dilation_rate[0] * (self.kernel_size[0] - 1), 0], [0, 0]])
+        outputs = tf.nn.conv2d(inputs[:, None], kernel[None], 1, padding, dilations=(1, self.dilation_rate[0]))
+        return tf.squeeze(outputs, 1)
+
     def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
         return np.moveaxis(kernel, -1, 0)[:, None]
 
@@ -136,6 +146,11 @@ class QuantizedConv1D(QuantizedKernel, keras.layers.Conv1D):
 @_register
 class QuantizedConv2D(QuantizedKernel, keras.layers.Conv2D):
     """Conv2D with a rounded kernel (height, width, in, out)."""
+
+    def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
+        if not _is_dilated(self):
+            return super().recorded_linear(inputs, kernel)
+        return tf.nn.conv2d(inputs, kernel, 1, self.padding.upper(), dilations=self.dilation_rate)
 
 
 @_register
@@ -147,6 +162,12 @@ class QuantizedDepthwiseConv1D(QuantizedKernel, keras.layers.DepthwiseConv1D):
 
     def linear(self, inputs: Any, kernel: Any) -> Any:
         return _depthwise(self, inputs, kernel)
+
+    def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
+        if not _is_dilated(self):
+            return super().recorded_linear(inputs, kernel)
+        rate = self.dilation_rate[0]
+        return tf.squeeze(_dilated_depthwise(inputs[:, None], kernel[None], self.padding, (rate, rate)), 1)
 
     def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
         return kernel.reshape(1, 1, kernel.shape[0], -1)
@@ -161,6 +182,11 @@ class QuantizedDepthwiseConv2D(QuantizedKernel, keras.layers.DepthwiseConv2D):
 
     def linear(self, inputs: Any, kernel: Any) -> Any:
         return _depthwise(self, inputs, kernel)
+
+    def recorded_linear(self, inputs: Any, kernel: np.ndarray) -> Any:
+        if not _is_dilated(self):
+            return super().recorded_linear(inputs, kernel)
+        return _dilated_depthwise(inputs, kernel, self.padding, self.dilation_rate)
 
     def file_kernel(self, kernel: np.ndarray) -> np.ndarray:
         return kernel.reshape(1, *kernel.shape[:2], -1)
@@ -217,7 +243,19 @@ class QuantizedScale(QuantizedKernel, keras.layers.Layer):
         return inputs_shape
 
 
+def _is_dilated(layer: Any) -> bool:
+    """Whether the converter is given the convolution with its dilation: TensorFlow writes it as a rearrangement, a plain
+    convolution, and the way back, which the converter puts together unless two convolutions share the rearrangement."""
+    return max(layer.dilation_rate) > 1
+
+
 def _depthwise(layer: Any, inputs: Any, kernel: Any) -> Any:
     return keras.ops.depthwise_conv(
         inputs, kernel, strides=layer.strides, padding=layer.padding, dilation_rate=layer.dilation_rate
+    )
+
+
+def _dilated_depthwise(images: Any, kernel: np.ndarray, padding: str, rate: Sequence[int]) -> Any:
+    return tf.raw_ops.DepthwiseConv2dNative(
+        input=images, filter=kernel, strides=[1, 1, 1, 1], padding=padding.upper(), dilations=[1, *rate, 1]
     )
