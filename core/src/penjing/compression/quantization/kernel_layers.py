@@ -244,8 +244,8 @@ class QuantizedScale(QuantizedKernel, keras.layers.Layer):
 
 
 def _is_dilated(layer: Any) -> bool:
-    """Whether the converter is given the convolution with its dilation: TensorFlow writes it as a rearrangement, a plain
-    convolution, and the way back, which the converter puts together unless two convolutions share the rearrangement."""
+    """Whether the converter is to see the dilation in the operator. TensorFlow's own functions write a rearrangement, a
+    plain convolution and the way back, which it puts together unless two convolutions share the rearrangement."""
     return max(layer.dilation_rate) > 1
 
 
