@@ -59,7 +59,7 @@ def run_penjing() -> RunPenjing:
         *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "penjing.commands", *map(str, arguments)],
+            [sys.executable, "-m", "penjing", *map(str, arguments)],
             capture_output=True,
             text=True,
             cwd=cwd,

@@ -246,7 +246,7 @@ def test_an_encoder_is_pruned_trained_in_4_bits_saved_trained_on_and_verified(
         assert np.all(np.asarray(kept[f"attention_0/{name}"])[zeros] == 0)
         assert np.any(np.asarray(kept[f"attention_0/{name}"]) != np.asarray(matrices[f"attention_0/{name}"]))
     done = subprocess.run(
-        [sys.executable, "-m", "penjing.commands", "verify", str(result.bundle), "--json"],
+        [sys.executable, "-m", "penjing", "verify", str(result.bundle), "--json"],
         capture_output=True,
         text=True,
     )

@@ -39,7 +39,7 @@ def sha256(run: Path) -> str:
 
 
 def command(model: Path, data: Path, recipe: Path, output: Path, *more: str) -> list[str]:
-    verb = [sys.executable, "-m", "penjing.commands", "compress", str(model), "--data", str(data)]
+    verb = [sys.executable, "-m", "penjing", "compress", str(model), "--data", str(data)]
     return [*verb, "--recipe", str(recipe), "--output", str(output), "--quiet", *more]
 
 

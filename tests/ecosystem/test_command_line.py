@@ -368,7 +368,7 @@ def test_an_interrupt_exits_with_130_and_says_how_to_go_on(
     code = code.replace("recipes={}", "recipes={'default': 'penjing_leaks:default.toml'}")
     site.add("penjing-leaks", code, extra_files={"data.py": SLOW_DOMAIN, "default.toml": RECIPE})
     process = subprocess.Popen(
-        [sys.executable, "-m", "penjing.commands", *arguments],
+        [sys.executable, "-m", "penjing", *arguments],
         cwd=site.folder,
         env={**os.environ, "PYTHONPATH": str(site.folder)},
         stdout=subprocess.PIPE,

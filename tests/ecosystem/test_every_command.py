@@ -97,7 +97,7 @@ def test_a_reader_who_has_gone_is_no_failed_check(run_penjing) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run(
-            [sys.executable, "-m", "penjing.commands", *arguments],
+            [sys.executable, "-m", "penjing", *arguments],
             stdout=writing,
             stderr=subprocess.PIPE,
             text=True,

@@ -95,7 +95,7 @@ def _new_environment(folder: Path, *lines: str, programs: Path | None = None) ->
 
     def penjing(*arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(python), "-m", "penjing.commands", *map(str, arguments)],
+            [str(python), "-m", "penjing", *map(str, arguments)],
             capture_output=True,
             text=True,
             input=stdin,

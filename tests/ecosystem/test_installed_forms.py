@@ -40,7 +40,7 @@ def test_an_editable_plugin_follows_its_source(tmp_path: Path) -> None:
     subprocess.run(install, check=True, capture_output=True)
 
     def penjing(*arguments: str) -> str:
-        command = [str(python), "-m", "penjing.commands", *arguments]
+        command = [str(python), "-m", "penjing", *arguments]
         return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path).stdout
 
     assert f"  from: {source.as_uri()}, editable" in penjing("plugins", "info", "step-lines")

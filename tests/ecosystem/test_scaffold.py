@@ -240,7 +240,7 @@ def _quietly(command: list, **options) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_wheel_works_where_it_is_installed(made, installed, tmp_path: Path, kind: str) -> None:
     python = installed(kind)
-    arguments = [python, "-m", "penjing.commands", "plugins", "check", "leak-detection", "--stage", "plugin", "--json"]
+    arguments = [python, "-m", "penjing", "plugins", "check", "leak-detection", "--stage", "plugin", "--json"]
     document = json.loads(_quietly(arguments, cwd=tmp_path).stdout)
     assert document["ok"]
     assert {check["check"]: check["outcome"] for check in document["checks"]} == {
@@ -264,7 +264,7 @@ def test_its_own_tests_pass_and_the_conformance_kit_is_among_them(made, installe
 
 
 def test_a_new_domain_runs_and_predicts(made, installed, tmp_path: Path) -> None:
-    penjing = [installed("domain"), "-m", "penjing.commands"]
+    penjing = [installed("domain"), "-m", "penjing"]
     run = json.loads(_quietly([*penjing, "leak-detection", "run", "--output", "run", "--json"], cwd=tmp_path).stdout)
     figures = run["compressed"]["metrics"]["accuracy"], run["baselines"][0]["metrics"]["accuracy"]
     assert figures[0] > figures[1] + 0.04

@@ -39,7 +39,7 @@ SHORT = (
 
 def _command(output: Path, *more: str) -> list[str]:
     settings = [part for setting in SHORT for part in ("--set", setting)]
-    verb = [sys.executable, "-m", "penjing.commands", "keyword-spotting", "run"]
+    verb = [sys.executable, "-m", "penjing", "keyword-spotting", "run"]
     return [*verb, "--output", str(output), *settings, *more]
 
 

@@ -51,7 +51,7 @@ class FakeDistributions:
 
     def run(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """`penjing` with these distributions on its path."""
-        return self._process(["-m", "penjing.commands", *map(str, arguments)], env)
+        return self._process(["-m", "penjing", *map(str, arguments)], env)
 
     def python(self, code: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """A Python process with these distributions on its path."""

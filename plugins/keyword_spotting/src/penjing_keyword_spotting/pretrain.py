@@ -79,7 +79,7 @@ def run(data: Path, output: Path, seed: int, drop: float, settings: Sequence[str
 
 def penjing(*arguments: str) -> None:
     """Penjing's own command, in a process of its own: each run then starts from the same state."""
-    done = subprocess.run([sys.executable, "-m", "penjing.commands", *arguments], check=False)
+    done = subprocess.run([sys.executable, "-m", "penjing", *arguments], check=False)
     if done.returncode:
         raise CheckFailedError(
             f"`penjing {' '.join(arguments[:2])}` ended with exit code {done.returncode}",

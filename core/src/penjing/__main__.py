@@ -1,4 +1,4 @@
-"""`python -m penjing.commands`, for environments whose scripts are not on the path."""
+"""`python -m penjing`, for environments whose scripts are not on the path."""
 
 from penjing.commands.main import main
 
