@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from penjing.contract import ExportSettings
 from penjing.export.litert import to_litert
@@ -79,6 +80,20 @@ def test_when_the_time_is_over_the_first_rows_are_given() -> None:
     outputs, why = run_tflm(content, [x], seconds=0.0)
     assert why == "" and outputs is not None
     assert np.array_equal(outputs, run_tflm(content, [x[:1]])[0])
+
+
+def test_a_file_in_which_tflm_hangs_is_given_up_and_said_to_be_one() -> None:
+    """As it does in some loops that LiteRT comes to the end of: a verification would wait for ten minutes, twice."""
+
+    def endless(x):
+        loop = tf.while_loop(lambda step, _: step < 2_000_000_000, lambda step, y: (step + 1, y * 0.5), [0, x])
+        return loop[1]
+
+    content = to_litert(keras.Sequential([keras.Input((3,)), layers.Lambda(endless)]), ExportSettings())
+    arena = measure_arena(content, patience=3)
+    assert arena.arena_bytes is None and "hangs" in arena.note
+    outputs, why = run_tflm(content, [np.zeros((1, 3), "float32")], patience=3)
+    assert outputs is None and "hangs" in why
 
 
 def test_a_module_in_the_users_folder_does_not_take_tflms_place(

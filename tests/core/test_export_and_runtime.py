@@ -240,3 +240,40 @@ def test_volumes_are_pooled_though_litert_has_no_operator_for_it(kind: str, padd
     integers = LiteRTModel(to_litert(model, ExportSettings(mode="int8"), x)).predict(x)
     assert np.abs(integers - expected).max() < 0.1 * np.ptp(expected)
     assert "call" not in vars(pool), "the caller's layer is as it was"
+
+
+def _inner(kind: str) -> keras.layers.Layer:
+    layers = keras.layers
+    if kind == "dense":
+        return layers.Dense(5, activation="softmax")
+    if kind == "convolution":
+        return layers.Conv2D(3, 2, activation="relu")
+    return keras.Sequential(
+        [keras.Input((4, 4, 2)), layers.Conv2D(3, 2), layers.BatchNormalization(), layers.Flatten()]
+    )
+
+
+@pytest.mark.parametrize("kind", ["dense", "convolution", "model"])
+def test_a_layer_of_each_step_stands_in_the_file_once(kind: str) -> None:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 4, 4, 2))
+    wrapper = keras.layers.TimeDistributed(_inner(kind))
+    model = keras.Model(inputs, wrapper(inputs))
+    x = np.random.default_rng(0).normal(size=(9, 6, 4, 4, 2)).astype("float32")
+    content = to_litert(model, ExportSettings())
+    assert LiteRTModel(content).predict(x) == pytest.approx(model.predict(x, verbose=0), abs=1e-6)
+    counts = FileGraph.from_bytes(content).operator_counts()
+    assert counts.get("FULLY_CONNECTED" if kind == "dense" else "CONV_2D") == 1
+    assert "call" not in vars(wrapper), "the caller's layer is as it was"
+
+
+def test_a_layer_of_each_step_is_given_its_mask_as_before() -> None:
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 3))
+    masked = layers.TimeDistributed(layers.Dense(4))(layers.Masking()(inputs))
+    model = keras.Model(inputs, layers.LSTM(3)(masked))
+    x = np.random.default_rng(0).normal(size=(9, 6, 3)).astype("float32")
+    x[:, 4:] = 0
+    found = LiteRTModel(to_litert(model, ExportSettings())).predict(x)
+    assert found == pytest.approx(model.predict(x, verbose=0), abs=1e-6)

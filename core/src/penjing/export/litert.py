@@ -100,7 +100,7 @@ def _convert(
 ) -> bytes:
     import keras
 
-    from penjing.export.volume_pooling import pooling_in_planes
+    from penjing.export.tracing_forms import easier_forms
 
     structure = _input_structure(model)
     call = frozen(model) if constants else model
@@ -115,7 +115,7 @@ def _convert(
     function = tf.function(run, input_signature=signature, autograph=False)
     failure: Exception | None = None
     content = b""
-    with caught_output() as chatter, warnings.catch_warnings(), pooling_in_planes(model):
+    with caught_output() as chatter, warnings.catch_warnings(), easier_forms(model):
         warnings.simplefilter("ignore")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ LARGEST_ARENA_BYTES = 256 * 1024 * 1024
 """Room that is offered; how much less is enough is then found by trying."""
 SECONDS_FOR_OUTPUTS = 120.0
 """TFLM's reference kernels are slow: after this time the remaining inputs are left out."""
+PATIENCE = 60
+"""Seconds for one input, and more by the file's MACs: TFLM never comes to the end of some loops."""
 _SECONDS_OF_GRACE = 480.0
 
 
@@ -33,8 +36,12 @@ class Arena:
     """What TFLM lacks: 'no kernel for CONV_3D'."""
 
 
-def measure_arena(content: bytes) -> Arena:
+def measure_arena(content: bytes, *, patience: int = PATIENCE) -> Arena:
     """Find the least arena with which TFLM runs a file: with that many bytes it runs, with one fewer it does not.
+
+    Args:
+        content: A .tflite file.
+        patience: Seconds for one input; more are given for the file's MACs.
 
     Raises:
         MissingExtraError: tflite-micro is not installed.
@@ -42,7 +49,7 @@ def measure_arena(content: bytes) -> Arena:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(content)
-        done = _run(folder, 0.0)
+        done = _run(folder, 0.0, patience)
         found = folder / "arena.json"
         if isinstance(done, str):
             return Arena(arena_bytes=None, note=done)
@@ -52,7 +59,11 @@ def measure_arena(content: bytes) -> Arena:
 
 
 def run_tflm(
-    content: bytes, inputs: Sequence[np.ndarray], *, seconds: float = SECONDS_FOR_OUTPUTS
+    content: bytes,
+    inputs: Sequence[np.ndarray],
+    *,
+    seconds: float = SECONDS_FOR_OUTPUTS,
+    patience: int = PATIENCE,
 ) -> tuple[np.ndarray | None, str]:
     """First output of TFLM for each row of quantized (or float32) inputs.
 
@@ -60,6 +71,7 @@ def run_tflm(
         content: A .tflite file.
         inputs: One array of shape (n, *input_shape) per input of the file, in its dtype.
         seconds: When this time is over, the rows that are left are left out; one row is always run.
+        patience: As in `measure_arena`.
 
     Returns:
         Outputs of the first rows, shape (at most n, *output_shape), in the file's dtype and "", or None and the reason.
@@ -74,7 +86,7 @@ def run_tflm(
             folder / "inputs.npz",
             **{f"input-{number:03d}": array for number, array in enumerate(inputs)},  # type: ignore[arg-type]
         )
-        done = _run(folder, seconds)
+        done = _run(folder, seconds, patience)
         if isinstance(done, str):
             return None, done
         outputs = folder / "outputs.npz"
@@ -89,7 +101,7 @@ def tflm_is_installed() -> bool:
     return importlib.util.find_spec("tflite_micro") is not None
 
 
-def _run(folder: Path, seconds: float) -> subprocess.CompletedProcess[str] | str:
+def _run(folder: Path, seconds: float, patience: int) -> subprocess.CompletedProcess[str] | str:
     """The worker's end, or the sentence that it did not come to one."""
     if not tflm_is_installed():
         raise MissingExtraError(
@@ -102,7 +114,7 @@ def _run(folder: Path, seconds: float) -> subprocess.CompletedProcess[str] | str
     try:
         # -P: a file of the user's folder that is called like a module must not take its place.
         return subprocess.run(
-            [sys.executable, "-P", "-m", worker, str(folder), str(LARGEST_ARENA_BYTES), str(seconds)],
+            [sys.executable, "-P", "-m", worker, *map(str, (folder, LARGEST_ARENA_BYTES, seconds, patience))],
             capture_output=True,
             text=True,
             errors="replace",
@@ -114,6 +126,8 @@ def _run(folder: Path, seconds: float) -> subprocess.CompletedProcess[str] | str
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode == -signal.SIGALRM:
+        return "TFLM does not come to the end of an input: it hangs in this file"
     text = done.stderr + done.stdout
     missing = re.findall(r"Didn't find op for builtin opcode '([A-Z0-9_]+)'", text)
     missing += re.findall(r"Failed to get registration from op code ([A-Z0-9_]+)", text)

@@ -1,29 +1,39 @@
 """The process in which TFLM runs: it writes to C's stderr and may end its process, so it gets one of its own.
 
-    python -m penjing.measure.tflm_worker FOLDER ARENA_BYTES SECONDS
+    python -m penjing.measure.tflm_worker FOLDER ARENA_BYTES SECONDS PATIENCE
 
 FOLDER holds model.tflite. With inputs.npz (arrays input-000, ... of shape (n, ...)) the outputs of the first rows,
 as many as the seconds allow and at least one, go to outputs.npz. Without it the least arena goes to arena.json.
-`penjing.measure.tflm` reads both.
+`penjing.measure.tflm` reads both. A single input that takes longer than PATIENCE, in seconds, ends the process: some
+loops never end in TFLM.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from penjing.measure.file_graph import FileGraph
+from penjing.measure.macs import count_macs
+
+MACS_PER_SECOND = 5_000_000
+"""TFLM's reference kernels do more even on a busy machine."""
+_patience = 0
 
 
-def main(folder: Path, arena_bytes: int, seconds: float) -> None:
+def main(folder: Path, arena_bytes: int, seconds: float, patience: int) -> None:
     """Run the model of a folder, for its arena or once per input."""
+    global _patience
     content = (folder / "model.tflite").read_bytes()
+    _patience = patience + count_macs(FileGraph.from_bytes(content)).total // MACS_PER_SECOND
     inputs = folder / "inputs.npz"
     if inputs.is_file():
         with np.load(inputs, allow_pickle=False) as archive:
@@ -48,7 +58,7 @@ def outputs_of(content: bytes, inputs: Sequence[np.ndarray], arena_bytes: int, s
             break
         for number, array in enumerate(inputs):
             interpreter.set_input(array[index : index + 1], number)
-        interpreter.invoke()
+        _invoke(interpreter)
         rows.append(np.array(interpreter.get_output(0))[0])
     return np.stack(rows)
 
@@ -64,7 +74,14 @@ def run_once(content: bytes, inputs: Sequence[np.ndarray], arena_bytes: int) -> 
     interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
     for number, array in enumerate(inputs):
         interpreter.set_input(array, number)
+    _invoke(interpreter)
+
+
+def _invoke(interpreter: Any) -> None:
+    """Answer one input, or end the process by SIGALRM: nothing else ends a kernel that runs."""
+    signal.alarm(_patience)
     interpreter.invoke()
+    signal.alarm(0)
 
 
 def least_arena(content: bytes, inputs: Sequence[np.ndarray], enough: int) -> int:
@@ -104,4 +121,4 @@ def _runs(content: bytes, inputs: Sequence[np.ndarray], arena_bytes: int) -> boo
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))
