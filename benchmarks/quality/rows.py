@@ -79,7 +79,7 @@ OUR_RECIPES = (
     "float32",
     "int8",
     "finetune-int8",
-    "two-thirds-int8",
+    "five-eighths-int8",
     "half-int8",
     "half-distill-aware",
     "aware",
