@@ -36,7 +36,7 @@ def recipe(*steps: str) -> Recipe:
     ("model", "steps", "message"),
     [
         (
-            lambda: network(layers.Conv1D(6, 3, data_format="channels_first", name="odd")),
+            lambda: network(layers.SpectralNormalization(layers.Dense(6), name="odd")),
             ('technique = "finetune"', 'technique = "quantize-aware-training"'),
             "step 2, quantize-aware-training, layer 'odd'",
         ),

@@ -141,13 +141,15 @@ def reason_of(error: BaseException) -> str:
 
 
 def plain_text(message: str) -> str:
-    """An error's message without what Keras wraps around it: colours, the configuration of every layer on the way down,
-    and the arguments of the call."""
+    """An error's message without what Keras and TensorFlow wrap around it: colours, the configuration of every layer on
+    the way down, the arguments of the call, the stack in which a graph's operation was made."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", message)
     text = text.rsplit("Exception encountered: ", 1)[-1]
     text = re.sub(r"Exception encountered when calling [^\n]*\n+", "", text)
     for end in ("\n\nArguments received by ", " Full object config: "):
         text = text.split(end, 1)[0]
+    if text.startswith("Graph execution error:"):
+        text = re.split(r"\n\s*\[\[\{\{node ", text, maxsplit=1)[0].strip().rpartition("\n")[2]
     return text.strip()
 
 
