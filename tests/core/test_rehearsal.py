@@ -13,6 +13,7 @@ import pytest
 import penjing
 from penjing.errors import ModelError
 from penjing.recipe import Recipe
+from penjing.runner.shipped_recipes import open_recipe
 
 layers = keras.layers
 
@@ -74,3 +75,20 @@ def test_the_smallest_recipe_takes_what_a_small_network_has_to_give(tmp_path: Pa
     penjing.compress(model, quick, data, output=tmp_path / "run")
     summary = json.loads((tmp_path / "run/steps/02-prune-channels/outcome.json").read_text())["summary"]
     assert "78 weights cannot be reached, this is the nearest" in summary
+
+
+def test_the_smallest_recipe_goes_on_where_no_channel_can_go(tmp_path: Path) -> None:
+    """The product of two tensors reads every channel of both."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 4))
+    looks, looked_at = (layers.Dense(24)(inputs) for _ in range(2))
+    seen = layers.GlobalAveragePooling1D()(layers.Attention(name="looks")([looks, looked_at]))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(seen))
+    quick = open_recipe("smallest").with_overrides(["steps.3.epochs=1"])
+    penjing.compress(model, quick, arrays(), output=tmp_path / "run")
+    assert (tmp_path / "run/bundle/model.tflite").is_file()
+    summary = json.loads((tmp_path / "run/steps/02-prune-channels/outcome.json").read_text())["summary"]
+    assert summary.startswith("nothing removed: ") and "'looks' (Attention) has no rule for channels" in summary
+    strict = recipe('technique = "prune-channels"')
+    with pytest.raises(ModelError, match="no channel of the model can be removed"):
+        penjing.compress(model, strict, arrays(), output=tmp_path / "strict")

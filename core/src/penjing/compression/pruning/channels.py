@@ -32,6 +32,10 @@ def apply(context: StepContext, settings: PruneChannelsSettings) -> StepOutcome:
     """Prune in rounds, with a training after each."""
     model = context.model
     graph = prunable_graph(model, settings)
+    if _all_stay(graph):  # and the settings take the nearest that can be had
+        return StepOutcome(
+            model=model, summary=f"nothing removed: {_why_all_stay(graph)}", layers=tuple(explain(model, settings))
+        )
     macs, weights = CostModel(graph).macs(NOTHING), CostModel(graph).parameters(NOTHING)
     before = channels_left(graph, NOTHING)
     kept: dict[str, list[np.ndarray | None]] = {}
@@ -90,20 +94,29 @@ def prunable_graph(model: keras.Model, settings: PruneChannelsSettings) -> Chann
     """The channel graph, checked.
 
     Raises:
-        ModelError: A pattern fits no layer, or no channel of the model can go; the reasons are named.
+        ModelError: A pattern fits no layer, or no channel of the model can go and the settings do not take what there
+            is; the reasons are named.
     """
     check_patterns(model, settings.protect, "protect")
     graph = ChannelGraph.from_model(
         model, protect=settings.protect, renormalize=settings.normalization == "renormalize"
     )
-    if all(group.protected for group in graph.groups):
-        reasons = dict.fromkeys(f"{', '.join(group.makers)}: {group.protected}" for group in graph.groups)
+    if _all_stay(graph) and not settings.nearest:
         raise ModelError(
             "no channel of the model can be removed",
-            why="; ".join(list(reasons)[:6]) or "it has no layer that makes channels",
-            hint="leave the step out, or prune weights",
+            why=_why_all_stay(graph),
+            hint="leave the step out, or prune weights; nearest = true goes on without",
         )
     return graph
+
+
+def _all_stay(graph: ChannelGraph) -> bool:
+    return all(group.protected for group in graph.groups)
+
+
+def _why_all_stay(graph: ChannelGraph) -> str:
+    reasons = dict.fromkeys(f"{', '.join(group.makers)}: {group.protected}" for group in graph.groups)
+    return "; ".join(list(reasons)[:6]) or "it has no layer that makes channels"
 
 
 def score(
@@ -249,7 +262,7 @@ def explain(model: keras.Model, settings: PruneChannelsSettings) -> list[LayerCh
     Criteria that look at data say only how many may go.
     """
     graph = prunable_graph(model, settings)
-    known = settings.criterion not in criteria.NEEDS_DATA
+    known = settings.criterion not in criteria.NEEDS_DATA and not _all_stay(graph)
     changes = []
     counts = channels_left(graph, NOTHING)
     if known:
@@ -288,6 +301,8 @@ def preview(model: keras.Model, settings: PruneChannelsSettings) -> Preview:
     stand_in = {"criterion": "l2"} if settings.criterion in criteria.NEEDS_DATA else {}
     settings = settings.model_copy(update={**stand_in, "iterations": 1})
     graph = prunable_graph(model, settings)
+    if _all_stay(graph):
+        return Preview(model=model)
     cost = CostModel(graph)
     whole = cost.macs(NOTHING), cost.parameters(NOTHING)
     scores = score(graph, settings, None, None, 1)
