@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import keras
@@ -340,3 +341,20 @@ def test_a_budget_that_nothing_can_meet_is_refused_before_work_starts(
     # The named one is not refused.
     nearest = caught.value.hint.split(" ")[0]
     penjing.compress(toy_model, data=toy_data, budget=nearest, output=tmp_path / "again")
+
+
+def test_a_grouped_convolution_that_is_left_with_one_channel_a_group_is_counted(tmp_path: Path) -> None:
+    """It is a depthwise one then, which makes no channels of its own."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 3))
+    x = L.Conv2D(8, 3, activation="relu", name="first")(inputs)
+    x = L.Conv2D(8, 3, groups=4, activation="relu", name="grouped")(x)
+    model = keras.Model(inputs, L.Dense(2, name="head")(L.GlobalAveragePooling2D()(x)))
+    generator = np.random.default_rng(0)
+    data = {"x": generator.normal(size=(60, 6, 6, 3)).astype("float32"), "y": generator.integers(0, 2, 60)}
+    step = Recipe.from_toml('[[steps]]\ntechnique = "prune-channels"\nparams = 9\nnearest = true\nepochs = 0\n')
+    penjing.compress(model, step, data, output=tmp_path / "run")
+    outcome = json.loads((tmp_path / "run/steps/01-prune-channels/outcome.json").read_text())
+    rows = {row["layer"]: (row["before"], row["after"]) for row in outcome["layers"]}
+    smaller = penjing.load_model(tmp_path / "run/steps/01-prune-channels/model.keras")
+    assert rows["grouped"] == (8, smaller.get_layer("grouped").filters) and rows["grouped"][1] < 8

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from penjing.compression.model_tree import check_patterns
+from penjing.compression.model_tree import check_patterns, walk_layers
 from penjing.compression.pruning import criteria
 from penjing.compression.pruning.channel_counts import ChannelCounts
 from penjing.compression.pruning.selection import Limits, Selector, channels_left
@@ -57,6 +57,10 @@ def apply(context: StepContext, settings: PruneChannelsSettings) -> StepOutcome:
     after_graph = ChannelGraph.from_model(model)
     cost = CostModel(after_graph)
     after = channels_left(after_graph, NOTHING)
+    for path, layer in walk_layers(model):
+        # A grouped convolution with one channel a group only hands channels on, as a depthwise one does.
+        if path in before and path not in after:
+            after[path] = (int(layer.filters), int(layer.filters))
     macs_left, weights_left = cost.macs(NOTHING), cost.parameters(NOTHING)
     channels = sum(count for count, _ in before.values()), sum(count for count, _ in after.values())
     return StepOutcome(
