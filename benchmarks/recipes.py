@@ -74,6 +74,7 @@ def run_one(output: Path, network: str, recipes: list[str]) -> None:
     from small_networks import NETWORKS, data_for
 
     import penjing
+    from penjing.bundle.atomic import write_json_atomically
     from penjing.errors import PenjingError
     from penjing.reporting import SilentReporter
 
@@ -100,10 +101,7 @@ def run_one(output: Path, network: str, recipes: list[str]) -> None:
             record["within_budget"] = done.within_budget
             record["warnings"] = metrics.get("warnings", [])
         record["seconds"] = round(time.monotonic() - began, 1)
-        path = _record(output, network, recipe)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=1))
-        partial.replace(path)
+        write_json_atomically(_record(output, network, recipe), record)
         shutil.rmtree(folder, ignore_errors=True)
 
 
