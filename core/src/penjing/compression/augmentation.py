@@ -31,4 +31,9 @@ class Augmentation:
     @property
     def key(self) -> str:
         """What the inputs depend on besides epoch and seed, for the teacher's cache."""
-        return f"{self.name}/{json.dumps(dict(self.options), sort_keys=True, default=str)}/{self.code}"
+        return f"{self.name}/{table_key(self.options)}/{self.code}"
+
+
+def table_key(table: Mapping[str, Any]) -> str:
+    """A table of a recipe as one text, whatever the order of its entries: equal tables, equal texts."""
+    return json.dumps(dict(table), sort_keys=True, default=str)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from penjing.compression.augmentation import Augmentation
+from penjing.compression.augmentation import Augmentation, table_key
 from penjing.contract import (
     DataRequest,
     Domain,
@@ -132,7 +131,7 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         metric_functions={metric.name: resolve(metric.function) for metric in value.metrics},
         build_model=lambda: build_model(request(recipe.model)),
         build_teacher=(lambda: build_teacher(request(recipe.teacher))) if build_teacher else None,
-        teacher_key=f"{source}/{value.build_teacher}/{_key(recipe.teacher)}/{_key(recipe.data)}/{code}",
+        teacher_key=f"{source}/{value.build_teacher}/{table_key(recipe.teacher)}/{table_key(recipe.data)}/{code}",
         baselines=tuple(partial(code_of(baseline, FittedBaseline), splits, seed) for baseline in value.baselines),
         augment=augment,
         loss=resolve(value.loss) if value.loss else None,
@@ -141,7 +140,13 @@ def domain_job(host: PluginHost, domain: Contribution[Domain], recipe: Recipe, s
         intended_use=value.intended_use,
         data_license=value.data_license,
         slices=tuple(dict.fromkeys((*value.slices, *splits.slices))),
-        extra_parts=(str(source), _key(recipe.data), _key(recipe.model), _key(recipe.augment), reference_code),
+        extra_parts=(
+            str(source),
+            table_key(recipe.data),
+            table_key(recipe.model),
+            table_key(recipe.augment),
+            reference_code,
+        ),
     )
 
 
@@ -158,7 +163,3 @@ def _guarded(function: Callable[..., Any], where: str, kind: type) -> Callable[.
         return given
 
     return call
-
-
-def _key(table: Mapping[str, Any]) -> str:
-    return json.dumps(dict(table), sort_keys=True, default=str)

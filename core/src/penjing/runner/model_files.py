@@ -64,9 +64,11 @@ def usable_model(given: Any) -> Any:
     from penjing.compression.losses import output_kind
     from penjing.compression.model_tree import check_finite, check_traceable
 
-    model = open_model(Path(given)) if isinstance(given, (str, Path)) else given
+    is_file = isinstance(given, (str, Path))
+    model = open_model(Path(given)) if is_file else given
     check_traceable(model)
-    model = with_known_activations(model)
+    if not is_file:
+        model = with_known_activations(model)
     output_kind(model)  # refuses a model with several outputs
     model = _with_plain_output(model)
     check_finite(model)
