@@ -14,8 +14,8 @@ import tensorflow as tf
 import penjing
 from penjing.errors import ModelError, plain_text, reason_of
 from penjing.recipe import Recipe
-from penjing.runner.activations import with_known_activations
 from penjing.runner.model_files import open_model
+from penjing.runner.takeover import taken_over
 
 layers = keras.layers
 
@@ -49,14 +49,14 @@ def arrays() -> dict[str, np.ndarray]:
 def test_what_is_taken_over_answers_the_same(build, called: bool) -> None:
     model, x = build(), arrays()["x"]
     before = model.predict(x, verbose=0) if called else None
-    taken = with_known_activations(model)
+    taken = taken_over(model)
     assert taken is not model
     assert np.array_equal(taken.predict(x, verbose=0), model.predict(x, verbose=0) if before is None else before)
-    assert with_known_activations(taken) is taken
+    assert taken_over(taken) is taken
 
 
 def test_each_layer_has_a_name_that_patterns_find() -> None:
-    taken = with_known_activations(with_layers_inside())
+    taken = taken_over(with_layers_inside())
     assert isinstance(taken.get_layer("second"), layers.PReLU)
     assert isinstance(taken.get_layer("second_kernel"), layers.Dense)
     assert isinstance(taken.get_layer("nested").get_layer("first"), layers.PReLU)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
+import penjing
 from penjing.contract import ExportSettings
 from penjing.errors import DataError, ModelError, UsageError
 from penjing.export.litert import to_litert
@@ -157,3 +160,33 @@ def test_logits_are_cut_at_zero_where_probabilities_are_cut_at_one_half() -> Non
         report = check_conformance(content, x, task="binary", threshold=threshold, keras_outputs=moved)
         shares = {pair.runtimes: pair.equal_decisions for pair in report.pairs}
         assert shares["Keras", "XNNPACK"] == agree
+
+
+def nameless_inputs() -> keras.Model:
+    a, b = keras.Input((3,)), keras.Input((5,))
+    return keras.Model([a, b], layers.Dense(1)(layers.Dense(30)(layers.Concatenate()([a, b]))))
+
+
+@pytest.mark.parametrize("form", ["list", "by the layers' names"])
+def test_inputs_that_were_given_no_name_are_called_as_their_layers(form: str, tmp_path: Path) -> None:
+    """Keras calls their tensors otherwise until the model has been saved, and takes a dict by neither name."""
+    model = nameless_inputs()
+    names = [layer.name for layer in model.layers[:2]]
+    generator = np.random.default_rng(0)
+    arrays = [generator.normal(size=(60, size)).astype("float32") for size in (3, 5)]
+    x = arrays if form == "list" else dict(zip(names, arrays, strict=True))
+    result = penjing.compress(model, None, {"x": x, "y": arrays[0][:, 0]}, budget="drop=1", output=tmp_path / "run")
+    bundle = penjing.load_bundle(result.bundle)
+    expected = model.predict(arrays, verbose=0)
+    assert [info.name for info in LiteRTModel((result.bundle / "model.tflite").read_bytes()).inputs] == names
+    assert np.allclose(
+        bundle.predict(dict(zip(names, arrays, strict=True))), expected, atol=0.1 * np.abs(expected).max()
+    )
+
+
+def test_a_list_of_rows_is_no_list_of_inputs() -> None:
+    from penjing.runner.arrays import load_arrays
+
+    rows = [np.ones(3, "float32") * number for number in range(20)]
+    splits = load_arrays({"x": rows, "y": np.arange(20) / 7}, seed=0)
+    assert isinstance(splits.train.x, np.ndarray) and splits.train.x.shape[1:] == (3,)

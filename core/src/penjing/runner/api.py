@@ -81,7 +81,7 @@ def compress(
     # Plans fail before TensorFlow is imported.
     from penjing.compression.plan import plan_steps
     from penjing.host import PluginHost
-    from penjing.runner.arrays import load_arrays
+    from penjing.runner.arrays import load_arrays, with_input_names
     from penjing.runner.task_guess import fitting_targets, guess_task
 
     host = host or PluginHost.discover()
@@ -90,6 +90,9 @@ def compress(
 
     model, others = in_float32(usable_model(model))
     check_saveable(model)
+    from penjing.export.litert import input_names
+
+    splits = with_input_names(splits, input_names(model))
     model = with_fixed_shapes(model, splits.train.x)
     if others and reporter is not None:
         # Not a failure: what it answers is the same but for rounding.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
 
     Args:
         data: An .npz file, or arrays by these names. For a model of several inputs each has a key of its own, by its
-            name: "x_train.image", "x_train.age"; without a file a dict under "x_train" does as well.
+            name: "x_train.image", "x_train.age"; without a file a dict under "x_train" does as well, or a list in the
+            order of the model's inputs.
 
     Raises:
         DataError: A key is missing or unknown, the file is damaged or holds pickled objects, inputs are no numbers, or
@@ -96,9 +98,36 @@ def _flattened(data: Mapping[str, Any]) -> dict[str, np.ndarray]:
     for name, value in data.items():
         if isinstance(value, Mapping) and name in INPUTS:
             arrays |= {f"{name}.{of_input}": np.asarray(array) for of_input, array in value.items()}
+        elif name in INPUTS and _is_list_of_inputs(value, data.get(f"y{name[1:]}")):
+            arrays |= {f"{name}.{position}": np.asarray(array) for position, array in enumerate(value)}
         else:
             arrays[name] = np.asarray(value)
     return arrays
+
+
+def _is_list_of_inputs(value: Any, targets: Any) -> bool:
+    """Whether a list holds an array for each input, as `keras.Model.fit` takes them, rather than one for each row."""
+    if not isinstance(value, (list, tuple)) or targets is None or len(value) < 2 or len(value) == len(targets):
+        return False
+    return all(hasattr(each, "shape") and len(each) == len(targets) for each in value)
+
+
+def with_input_names(splits: Splits, names: Sequence[str]) -> Splits:
+    """The splits, inputs that came in a list by the model's names.
+
+    Args:
+        names: Of the model's inputs, in its order.
+    """
+    x = splits.train.x
+    if not isinstance(x, dict) or list(x) != [str(position) for position in range(len(names))]:
+        return splits
+    return replace(
+        splits,
+        **{
+            part: replace(split, x=dict(zip(names, split.x.values(), strict=True)))
+            for part, split in ((part, getattr(splits, part)) for part in PARTS)
+        },
+    )
 
 
 def _of(arrays: Mapping[str, np.ndarray], key: str) -> dict[str, np.ndarray]:

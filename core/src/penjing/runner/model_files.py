@@ -10,7 +10,7 @@ from typing import Any
 
 from penjing.errors import ModelError, reason_of
 from penjing.heavy import import_tensorflow
-from penjing.runner.activations import with_known_activations
+from penjing.runner.takeover import taken_over
 
 
 def open_model(path: Path) -> Any:
@@ -47,7 +47,7 @@ def open_model(path: Path) -> Any:
             hint="with custom layers, call penjing.compress from Python after registering them with "
             "keras.saving.register_keras_serializable",
         ) from error
-    return with_known_activations(model)
+    return taken_over(model)
 
 
 def usable_model(given: Any) -> Any:
@@ -68,7 +68,7 @@ def usable_model(given: Any) -> Any:
     model = open_model(Path(given)) if is_file else given
     check_traceable(model)
     if not is_file:
-        model = with_known_activations(model)
+        model = taken_over(model)
     output_kind(model)  # refuses a model with several outputs
     model = _with_plain_output(model)
     check_finite(model)

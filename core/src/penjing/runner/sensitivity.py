@@ -42,7 +42,7 @@ def analyse_sensitivity(
     Raises:
         PenjingError: Model, data or metric cannot be used; says why and what to do.
     """
-    from penjing.runner.arrays import load_arrays
+    from penjing.runner.arrays import load_arrays, with_input_names
     from penjing.runner.task_guess import fitting_targets, guess_task
 
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
@@ -50,9 +50,11 @@ def analyse_sensitivity(
     from penjing.compression.losses import decision_threshold, output_kind
     from penjing.compression.sensitivity import hash_split, measure_sensitivity
     from penjing.compression.workbench import Workbench
+    from penjing.export.litert import input_names
     from penjing.metrics import metric_function, named_metric, usual_metric
     from penjing.runner.data_checks import check_splits
 
+    splits = with_input_names(splits, input_names(model))
     shape = model.outputs[0].shape[1:]
     task = guess_task(splits.train.y, shape, output_kind(model))
     splits = fitting_targets(splits, task, shape)
