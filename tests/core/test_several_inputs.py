@@ -190,3 +190,17 @@ def test_a_list_of_rows_is_no_list_of_inputs() -> None:
     rows = [np.ones(3, "float32") * number for number in range(20)]
     splits = load_arrays({"x": rows, "y": np.arange(20) / 7}, seed=0)
     assert isinstance(splits.train.x, np.ndarray) and splits.train.x.shape[1:] == (3,)
+
+
+def test_an_input_of_whole_numbers_refuses_others_before_the_run(tmp_path: Path) -> None:
+    inputs = keras.Input((6,), dtype="uint8", name="pixels")
+    model = keras.Model(inputs, layers.Dense(2)(layers.Rescaling(1 / 255)(inputs)))
+    x = np.random.default_rng(0).integers(0, 256, (40, 6))
+    y = np.arange(40) % 2
+    result = penjing.compress(model, None, {"x": x, "y": y}, budget="drop=1", output=tmp_path / "whole")
+    assert result.bundle is not None
+    for scaled, number in ((x / 255, "0."), (x * 2.0, "")):
+        with pytest.raises(DataError, match="the model takes uint8, the data has " + number) as caught:
+            penjing.compress(model, None, {"x": scaled, "y": y}, output=tmp_path / "scaled", overwrite=True)
+        assert caught.value.where.startswith("input 'pixels', row ")
+        assert not (tmp_path / "scaled/bundle").exists()

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import numpy as np
-
 from penjing.bundle.atomic import write_bytes_atomically, write_json_atomically
 from penjing.cache import cache_folder
 from penjing.compression import checkpoint, pipeline
@@ -18,10 +16,8 @@ from penjing.compression.distillation.teachers import check_augment_options
 from penjing.compression.model_tree import check_finite, check_traceable
 from penjing.compression.plan import plan_steps, reference_training
 from penjing.compression.rehearsal import rehearse
-from penjing.compression.workbench import Workbench, predict
+from penjing.compression.workbench import Workbench
 from penjing.contract import ExportSettings, OutcomeInfo, RunInfo, StepInfo
-from penjing.errors import ModelError, reason_of
-from penjing.export.litert import input_names
 from penjing.host import PluginHost
 from penjing.recipe import Recipe
 from penjing.report import render_report
@@ -29,6 +25,7 @@ from penjing.runner.data_checks import check_splits
 from penjing.runner.feasibility import check_feasible
 from penjing.runner.folder import RunFolder
 from penjing.runner.job import Job
+from penjing.runner.model_checks import check_answers, check_outputs
 from penjing.runner.outputs import metrics_document, report_input, write_run_bundle
 from penjing.runner.result import RunResult
 from penjing.runner.verification import verify_result
@@ -199,77 +196,3 @@ def _reference(
     for leftover in path.parent.glob("training-*.npz"):
         leftover.unlink()
     return checkpoint.load_model(folder.reference), record
-
-
-def check_answers(model: Any, job: Job) -> None:
-    """Let the model answer two examples.
-
-    Raises:
-        ModelError: It cannot, as a convolution with channels first on a CPU.
-    """
-    x = job.splits.validation.x
-    few = {name: np.asarray(values)[:2] for name, values in x.items()} if isinstance(x, dict) else np.asarray(x)[:2]
-    try:
-        predict(model, few)
-    except Exception as error:
-        raise ModelError(
-            f"the model '{model.name}' cannot answer the data",
-            why=reason_of(error)[:400],
-            hint="try model.predict on an example; on a CPU, convolutions need data_format = 'channels_last'",
-        ) from error
-
-
-def check_outputs(model: Any, job: Job) -> None:
-    """Hold the model's shapes against the data's.
-
-    Raises:
-        ModelError: Inputs or outputs do not fit.
-    """
-    given = _inputs_in_order(model, job.splits.train.x)
-    for tensor, values in zip(model.inputs, given, strict=True):
-        expected, found = tuple(tensor.shape[1:]), np.asarray(values).shape[1:]
-        if len(expected) != len(found) or any(
-            size is not None and size != real for size, real in zip(expected, found, strict=False)
-        ):
-            raise ModelError(
-                f"the model takes inputs of shape {expected}, the data has {found}",
-                where=f"input '{tensor.name}'",
-            )
-    if len(model.outputs) != 1:
-        return
-    outputs = int(model.outputs[0].shape[-1])
-    labels = job.splits.labels
-    if job.task in ("classification", "ordinal"):
-        classes = max(len(labels), int(np.max(np.asarray(job.splits.train.y))) + 1)
-        numbers = np.asarray(job.splits.train.y)
-        if (numbers.ndim == 1 or numbers.dtype == np.int64) and classes > outputs:
-            raise ModelError(
-                f"the model has {outputs} outputs, the data {classes} classes",
-                hint="give the last layer one unit per class",
-            )
-
-
-def _inputs_in_order(model: Any, x: Any) -> list[Any]:
-    """The data's inputs in the model's order: by name where there are several.
-
-    Raises:
-        ModelError: Their number or their names are not the model's.
-    """
-    given = list(x.values()) if isinstance(x, dict) else [x]
-    names = input_names(model)
-    if len(given) != len(names):
-        raise ModelError(
-            f"the model has {len(names)} inputs, the data {len(given)}",
-            where=f"model '{model.name}'",
-            why=f"it takes {', '.join(names)}",
-            hint=f"give each an array of its own by its name: x_train.{names[0]}" if len(names) > 1 else None,
-        )
-    if len(names) == 1:
-        return given
-    if set(x) != set(names):
-        raise ModelError(
-            "the data does not name the model's inputs",
-            where=f"model '{model.name}'",
-            why=f"the data has {', '.join(x)}; the model takes {', '.join(names)}",
-        )
-    return [x[name] for name in names]

@@ -23,7 +23,7 @@ def check_model_fits_the_data(subject: DomainUnderTest) -> None:
     """
     from penjing.compression.model_tree import check_finite, check_traceable
     from penjing.compression.workbench import predict
-    from penjing.runner.run import check_outputs
+    from penjing.runner.model_checks import check_outputs
 
     model = subject.model
     check_traceable(model)
