@@ -1,4 +1,4 @@
-"""LoRA's adapters are added to their kernels; what Keras has quantized is refused by name."""
+"""LoRA's adapters are added to their kernels, adaptive pooling becomes plain; what Keras has quantized is refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 import penjing
 from penjing.errors import ModelError
+from penjing.recipe import Recipe
 from penjing.runner.model_files import open_model
 from penjing.runner.takeover import taken_over
 
@@ -77,3 +78,33 @@ def test_a_model_that_keras_has_quantized_is_refused_before_the_run(mode: str, t
     model.save(tmp_path / "model.keras")
     with pytest.raises(ModelError, match="quantized already"):
         open_model(tmp_path / "model.keras")
+
+
+def pooled(kind: str, sizes: tuple[int, ...], left: int) -> keras.Model:
+    """A convolution of 3 channels, in as many dimensions as there are sizes, and adaptive pooling to `left` of each."""
+    rank = len(sizes)
+    inputs = keras.Input((*sizes, 1))
+    x = getattr(layers, f"Conv{rank}D")(8, 3, padding="same", name="narrow")(inputs)
+    x = getattr(layers, f"Adaptive{kind}Pooling{rank}D")(left, name="pool")(x)
+    return keras.Model(inputs, layers.Dense(2, name="out")(layers.Flatten()(x)))
+
+
+@pytest.mark.skipif(not hasattr(layers, "AdaptiveMaxPooling2D"), reason="this Keras has no adaptive pooling")
+@pytest.mark.parametrize("kind", ["Average", "Max"])
+@pytest.mark.parametrize("sizes", [(12,), (12, 8), (4, 8, 4)])
+def test_adaptive_pooling_with_windows_of_one_size_is_plain_pooling(kind: str, sizes: tuple[int, ...]) -> None:
+    model = pooled(kind, sizes, 4 if len(sizes) < 3 else 2)
+    x = np.random.default_rng(0).normal(size=(5, *sizes, 1)).astype("float32")
+    taken = taken_over(model)
+    assert type(taken.get_layer("pool")) is getattr(layers, f"{kind}Pooling{len(sizes)}D")
+    assert np.allclose(taken.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(layers, "AdaptiveMaxPooling2D"), reason="this Keras has no adaptive pooling")
+def test_other_adaptive_pooling_stays_and_lets_channels_go(tmp_path: Path) -> None:
+    model = pooled("Average", (10, 7), 4)
+    assert taken_over(model) is model
+    data = {"x": np.random.default_rng(0).normal(size=(60, 10, 7, 1)).astype("float32"), "y": np.arange(60) % 2}
+    recipe = Recipe.from_toml('[[steps]]\ntechnique = "prune-channels"\nratio = 0.5\nepochs = 0\n')
+    result = penjing.compress(model, recipe, data, budget="drop=1", output=tmp_path / "run")
+    assert result.metrics["compressed"]["macs"] < 0.6 * result.metrics["reference"]["macs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ def taken_over(model: Any) -> Any:
     - a layer of its own behind each layer whose `activation` is a layer (PReLU, say): the layer's name goes to it, the
       kernel's layer gets '_kernel' added;
     - LoRA's adapters added to the kernels that they adapt;
+    - plain pooling for adaptive pooling whose windows are all of one size;
     - inputs that are called as their layers where there are several, which Keras does only once a model has been
       saved.
 
@@ -29,7 +31,7 @@ def taken_over(model: Any) -> Any:
     Raises:
         ModelError: A layer is quantized by Keras, or has adapters where they cannot be taken out; names the layer.
     """
-    from penjing.compression.structure.replacement import is_open, replace_layers, replaceable_layers
+    from penjing.compression.structure.replacement import Chain, is_open, replace_layers, replaceable_layers
     from penjing.compression.tensorflow_names import is_of_tensorflow, known_names
 
     layers = model._flatten_layers(include_self=False)
@@ -42,6 +44,8 @@ def taken_over(model: Any) -> Any:
             chains[path] = _without_adapters(layer)
         elif uses and _has_layer_inside(layer):
             chains[path] = _activation_behind(layer, uses[0][1])
+        elif (pooling := _plain_pooling(layer, uses)) is not None:
+            chains[path] = Chain(layers=(pooling,), weights=((),))
     for layer in layers:
         if id(layer) in adapted:
             raise ModelError(
@@ -102,3 +106,26 @@ def _activation_behind(layer: Any, outputs: tuple[Any, ...]) -> Any:
     behind = type(inner).from_config({**inner.get_config(), "name": layer.name})
     own = [np.asarray(variable) for variable in layer.weights if id(variable) not in its]
     return Chain(layers=(alone, behind), weights=(own, inner.get_weights()))
+
+
+_ADAPTIVE = re.compile(r"Adaptive((?:Average|Max)Pooling[123]D)")
+
+
+def _plain_pooling(layer: Any, uses: Any) -> Any:
+    """The layer of windows of one size that does what an adaptive one does; None where there is no such layer."""
+    import keras
+
+    kind = _ADAPTIVE.fullmatch(type(layer).__name__)
+    if kind is None or not isinstance(layer, getattr(keras.layers, type(layer).__name__, ())):
+        return None
+    first = layer.data_format == "channels_first"
+    sizes = {shape[2:] if first else shape[1:-1] for shape, _ in uses}
+    if len(sizes) != 1:
+        return None
+    (before,) = sizes
+    after = layer.output_size
+    if None in before or any(size % left for size, left in zip(before, after, strict=True)):
+        return None
+    window = tuple(size // left for size, left in zip(before, after, strict=True))
+    made = getattr(keras.layers, kind[1])
+    return made(window, data_format=layer.data_format, name=layer.name, trainable=layer.trainable)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 
 from penjing.compression.structure.builder import GraphBuilder, LayerCall
@@ -27,6 +29,8 @@ layers = keras.layers
     layers.UpSampling1D,
     layers.ZeroPadding1D,
     layers.Cropping1D,
+    # The oldest Keras that penjing takes has no adaptive pooling.
+    *(kind for name, kind in vars(layers).items() if re.fullmatch(r"Adaptive(Average|Max)Pooling[123]D", name)),
 )
 def windows(graph: GraphBuilder, call: LayerCall) -> Outputs:
     """Works on positions; the channels pass by."""
