@@ -116,7 +116,7 @@ def _plain_pooling(layer: Any, uses: Any) -> Any:
     import keras
 
     kind = _ADAPTIVE.fullmatch(type(layer).__name__)
-    if kind is None or not isinstance(layer, getattr(keras.layers, type(layer).__name__, ())):
+    if kind is None or type(layer) is not getattr(keras.layers, kind[0], None):
         return None
     first = layer.data_format == "channels_first"
     sizes = {shape[2:] if first else shape[1:-1] for shape, _ in uses}
