@@ -12,6 +12,7 @@ import penjing
 from penjing.errors import ModelError
 from penjing.recipe import Recipe
 from penjing.runner.model_files import open_model
+from penjing.runner.shipped_recipes import open_recipe
 from penjing.runner.takeover import taken_over
 
 layers = keras.layers
@@ -108,3 +109,15 @@ def test_other_adaptive_pooling_stays_and_lets_channels_go(tmp_path: Path) -> No
     recipe = Recipe.from_toml('[[steps]]\ntechnique = "prune-channels"\nratio = 0.5\nepochs = 0\n')
     result = penjing.compress(model, recipe, data, budget="drop=1", output=tmp_path / "run")
     assert result.metrics["compressed"]["macs"] < 0.6 * result.metrics["reference"]["macs"]
+
+
+@pytest.mark.parametrize(("recipe", "said"), [("smallest", True), ("lossless", False)])
+def test_a_run_says_that_a_part_of_the_model_cannot_learn(recipe: str, said: bool, tmp_path: Path) -> None:
+    base = keras.Sequential([keras.Input((9,)), layers.Dense(40, activation="relu"), layers.Dense(4)], name="base")
+    base.trainable = False
+    model = keras.Sequential([keras.Input((9,)), base, layers.Dense(2, name="head")])
+    x = np.random.default_rng(0).normal(size=(60, 9)).astype("float32")
+    chosen = open_recipe(recipe).with_overrides(["steps.2.epochs=1", "steps.3.epochs=1"] if said else [])
+    result = penjing.compress(model, chosen, {"x": x, "y": np.arange(60) % 2}, budget="drop=1", output=tmp_path / "run")
+    notes = " ".join(result.metrics["data"]["notes"])
+    assert ("564 of 574 weights are frozen" in notes) == said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,18 +86,24 @@ def compress(
     from penjing.runner.task_guess import fitting_targets, guess_task
 
     host = host or PluginHost.discover()
-    plan_steps(chosen, host, host.resolve)
+    planned = plan_steps(chosen, host, host.resolve)
     splits = data if isinstance(data, Splits) else load_arrays(data, seed=seed)
 
     model, others = in_float32(usable_model(model))
     check_saveable(model)
     from penjing.export.litert import input_names
+    from penjing.runner.model_checks import note_of_frozen
 
     splits = with_input_names(splits, input_names(model))
     model = with_fixed_shapes(model, splits.train.x)
-    if others and reporter is not None:
+    reporter = reporter or SilentReporter()
+    if others:
         # Not a failure: what it answers is the same but for rounding.
         reporter.line(f"{len(others)} layers of the model compute in half or double precision; float32 is taken")
+    frozen = note_of_frozen(model) if any(hasattr(step.settings, "epochs") for step in planned) else None
+    if frozen is not None:
+        splits = replace(splits, notes=(*splits.notes, frozen))
+        reporter.line(frozen)
     import hashlib
 
     import numpy as np
@@ -171,6 +178,6 @@ def compress(
         key=key,
         seed=seed,
         chosen_by="the caller" if recipe else "penjing's default",
-        reporter=reporter or SilentReporter(),
+        reporter=reporter,
         teacher=teacher,
     )

@@ -12,6 +12,19 @@ from penjing.export.litert import input_names
 from penjing.runner.job import Job
 
 
+def note_of_frozen(model: Any) -> str | None:
+    """The sentence that a part of the model cannot learn; None where all of it can."""
+    leaves = [layer for layer in model._flatten_layers(include_self=False) if not list(layer._layers)]
+    still = {id(variable): variable for layer in leaves if not layer.trainable for variable in layer.weights}
+    if not still:
+        return None
+    count = sum(int(np.prod(variable.shape)) for variable in still.values())
+    return (
+        f"{count:,} of {model.count_params():,} weights are frozen (trainable is False) and do not make up in training "
+        "for what a step takes: model.trainable = True, set before, lets all of it learn"
+    )
+
+
 def check_answers(model: Any, job: Job) -> None:
     """Let the model answer two examples.
 
