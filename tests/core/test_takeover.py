@@ -52,10 +52,12 @@ def test_adapters_are_added_to_their_kernels(tmp_path: Path) -> None:
 
 
 def test_a_model_with_adapters_is_compressed(tmp_path: Path) -> None:
+    model, x = adapted(), words()
     result = penjing.compress(
-        adapted(), "lossless", {"x": words(), "y": np.arange(50) % 2}, budget="drop=1", output=tmp_path / "run"
+        model, "lossless", {"x": x, "y": np.arange(50) % 2}, budget="drop=1", output=tmp_path / "run"
     )
-    assert result.bundle is not None
+    answers = penjing.load_bundle(result.bundle).predict(x)
+    assert np.allclose(answers, model.predict(x, verbose=0), rtol=1e-4, atol=1e-4)
 
 
 def test_adapters_inside_another_layer_are_refused_by_name(tmp_path: Path) -> None:

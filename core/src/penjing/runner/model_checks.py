@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from penjing.compression.model_tree import count_parameters, walk_layers
 from penjing.compression.workbench import predict
 from penjing.errors import DataError, ModelError, reason_of
 from penjing.export.litert import input_names
@@ -14,14 +15,14 @@ from penjing.runner.job import Job
 
 def note_of_frozen(model: Any) -> str | None:
     """The sentence that a part of the model cannot learn; None where all of it can."""
-    leaves = [layer for layer in model._flatten_layers(include_self=False) if not list(layer._layers)]
-    still = {id(variable): variable for layer in leaves if not layer.trainable for variable in layer.weights}
+    leaves = [layer for _, layer in walk_layers(model) if not layer.trainable]
+    still = {id(variable): variable for layer in leaves for variable in layer.weights}
     if not still:
         return None
-    count = sum(int(np.prod(variable.shape)) for variable in still.values())
+    count, whole = sum(int(np.prod(variable.shape)) for variable in still.values()), count_parameters(model)
     return (
-        f"{count:,} of {model.count_params():,} weights are frozen (trainable is False) and do not make up in training "
-        "for what a step takes: model.trainable = True, set before, lets all of it learn"
+        f"{count:,} of {whole:,} weights are frozen (trainable is False) and do not make up in training for "
+        "what a step takes: model.trainable = True, set before, lets all of it learn"
     )
 
 

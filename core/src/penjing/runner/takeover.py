@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -108,15 +107,13 @@ def _activation_behind(layer: Any, outputs: tuple[Any, ...]) -> Any:
     return Chain(layers=(alone, behind), weights=(own, inner.get_weights()))
 
 
-_ADAPTIVE = re.compile(r"Adaptive((?:Average|Max)Pooling[123]D)")
-
-
 def _plain_pooling(layer: Any, uses: Any) -> Any:
     """The layer of windows of one size that does what an adaptive one does; None where there is no such layer."""
     import keras
 
-    kind = _ADAPTIVE.fullmatch(type(layer).__name__)
-    if kind is None or type(layer) is not getattr(keras.layers, kind[0], None):
+    from penjing.compression.structure.shape_rules import ADAPTIVE_POOLING
+
+    if type(layer) not in ADAPTIVE_POOLING:
         return None
     first = layer.data_format == "channels_first"
     sizes = {shape[2:] if first else shape[1:-1] for shape, _ in uses}
@@ -127,5 +124,5 @@ def _plain_pooling(layer: Any, uses: Any) -> Any:
     if None in before or any(size % left for size, left in zip(before, after, strict=True)):
         return None
     window = tuple(size // left for size, left in zip(before, after, strict=True))
-    made = getattr(keras.layers, kind[1])
+    made = getattr(keras.layers, type(layer).__name__.removeprefix("Adaptive"))
     return made(window, data_format=layer.data_format, name=layer.name, trainable=layer.trainable)

@@ -11,6 +11,8 @@ from penjing.compression.structure.rules import Outputs, channel_axis, rule
 from penjing.compression.structure.units import Labels
 
 layers = keras.layers
+ADAPTIVE_POOLING = tuple(kind for name, kind in vars(layers).items() if re.fullmatch(r"Adaptive\w+Pooling[123]D", name))
+"""None in the oldest Keras that penjing takes."""
 
 
 @rule(
@@ -29,8 +31,7 @@ layers = keras.layers
     layers.UpSampling1D,
     layers.ZeroPadding1D,
     layers.Cropping1D,
-    # The oldest Keras that penjing takes has no adaptive pooling.
-    *(kind for name, kind in vars(layers).items() if re.fullmatch(r"Adaptive(Average|Max)Pooling[123]D", name)),
+    *ADAPTIVE_POOLING,
 )
 def windows(graph: GraphBuilder, call: LayerCall) -> Outputs:
     """Works on positions; the channels pass by."""
