@@ -81,6 +81,7 @@ OUR_RECIPES = (
     "finetune-int8",
     "five-eighths-int8",
     "half-int8",
+    "twenty-kilobytes-int8",
     "half-distill-aware",
     "aware",
     "half-aware-int4",

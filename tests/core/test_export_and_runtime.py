@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -277,3 +279,27 @@ def test_a_layer_of_each_step_is_given_its_mask_as_before() -> None:
     x[:, 4:] = 0
     found = LiteRTModel(to_litert(model, ExportSettings())).predict(x)
     assert found == pytest.approx(model.predict(x, verbose=0), abs=1e-6)
+
+
+RECURRENT_WITH_DROPOUT: dict[str, Callable[[], Any]] = {
+    "lstm": lambda: keras.layers.LSTM(4, dropout=0.2, recurrent_dropout=0.1),
+    "lstm unrolled": lambda: keras.layers.LSTM(4, dropout=0.2, unroll=True),
+    "gru": lambda: keras.layers.GRU(4, recurrent_dropout=0.1),
+    "simple rnn": lambda: keras.layers.SimpleRNN(4, dropout=0.2),
+    "both ways": lambda: keras.layers.Bidirectional(keras.layers.LSTM(4, dropout=0.2)),
+    "stacked cells": lambda: keras.layers.RNN([keras.layers.LSTMCell(4, dropout=0.2), keras.layers.GRUCell(3)]),
+}
+
+
+@pytest.mark.parametrize("make", RECURRENT_WITH_DROPOUT.values(), ids=RECURRENT_WITH_DROPOUT.keys())
+@pytest.mark.parametrize("mode", ["float32", "weight-only-int8", "int8"])
+def test_a_recurrent_layer_with_dropout_is_written_without_it(make: Callable[[], Any], mode: Any) -> None:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6, 3)), make(), keras.layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(20, 6, 3)).astype("float32")
+    expected = model(x, training=False).numpy()
+    content = to_litert(model, ExportSettings(mode=mode), x if mode == "int8" else None)
+    tolerance = 1e-6 if mode == "float32" else 0.1 * float(np.abs(expected).max())
+    assert LiteRTModel(content).predict(x) == pytest.approx(expected, abs=tolerance)
+    # Training afterwards drops as before.
+    assert not np.allclose(model(x, training=True), expected, atol=1e-6)

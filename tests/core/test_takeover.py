@@ -83,6 +83,16 @@ def test_a_model_that_keras_has_quantized_is_refused_before_the_run(mode: str, t
         open_model(tmp_path / "model.keras")
 
 
+def test_a_stateful_layer_is_named_before_the_run(tmp_path: Path) -> None:
+    inputs = keras.Input(batch_shape=(1, 5, 3))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GRU(4, stateful=True, name="memory")(inputs)))
+    data = {"x": np.zeros((40, 5, 3), "float32"), "y": np.arange(40) % 2}
+    with pytest.raises(ModelError, match="stateful") as caught:
+        penjing.compress(model, None, data, output=tmp_path / "run")
+    assert caught.value.where == "layer 'memory'" and "stateful=False" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
 def pooled(kind: str, sizes: tuple[int, ...], left: int) -> keras.Model:
     """A convolution of 3 channels, in as many dimensions as there are sizes, and adaptive pooling to `left` of each."""
     rank = len(sizes)

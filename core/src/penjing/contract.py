@@ -27,6 +27,9 @@ OLDEST_CONTRACT_VERSION = 1
 Task = Literal["classification", "binary", "multilabel", "ordinal", "regression", "forecast", "ranking"]
 Direction = Literal["higher", "lower"]
 
+PARTS = ("train", "validation", "test")
+"""Names of the splits, as fields of `Splits` and in the names of arrays."""
+
 
 # --------------------------------------------------------------------------------------------------------- data
 

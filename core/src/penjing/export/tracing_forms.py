@@ -5,6 +5,8 @@
   it has: where 'same' padding cuts a box, it cuts every plane alike.
 - **TimeDistributed** is written by Keras as its layer once a step. Examples do not depend on each other, so the steps
   can be examples: the layer once, on all of them.
+- **Recurrent cells with dropout** are made by Keras to draw their masks at inference, too, where nothing reads them.
+  The drawing moves the state of a random generator, for which LiteRT has no operator.
 """
 
 from __future__ import annotations
@@ -17,27 +19,38 @@ from typing import Any
 import keras
 
 layers = keras.layers
+_MASKS = ("get_dropout_mask", "get_recurrent_dropout_mask")
 _POOLS = {layers.MaxPooling3D: keras.ops.max_pool, layers.AveragePooling3D: keras.ops.average_pool}
 
 
 @contextlib.contextmanager
 def easier_forms(model: Any) -> Iterator[None]:
     """While a model is traced, these layers of it compute in the other form."""
-    forms = [(layer, _form(layer)) for layer in model._flatten_layers(include_self=False)]
-    changed = [(layer, form) for layer, form in forms if form is not None]
+    changed = [
+        (layer, name, functools.partial(method, layer))
+        for layer in model._flatten_layers(include_self=False)
+        for name, method in _forms(layer).items()
+    ]
     try:
-        for layer, form in changed:
-            layer.call = functools.partial(form, layer)
+        for layer, name, method in changed:
+            setattr(layer, name, method)
         yield
     finally:
-        for layer, _ in changed:
-            del layer.call
+        for layer, name, _ in changed:
+            delattr(layer, name)
 
 
-def _form(layer: Any) -> Callable[..., Any] | None:
+def _forms(layer: Any) -> dict[str, Callable[..., Any]]:
+    """Methods that take the place of the layer's own, by name."""
     if type(layer) in _POOLS and layer.data_format == "channels_last":
-        return _pool_in_planes
-    return _steps_as_examples if type(layer) is layers.TimeDistributed else None
+        return {"call": _pool_in_planes}
+    if type(layer) is layers.TimeDistributed:
+        return {"call": _steps_as_examples}
+    return {name: _no_mask for name in _MASKS if hasattr(layer, name)}
+
+
+def _no_mask(cell: Any, step: Any) -> None:
+    """No dropout: what `DropoutRNNCell` answers where the rate is 0."""
 
 
 def _pool_in_planes(layer: Any, volumes: Any) -> Any:

@@ -45,7 +45,8 @@ def compress(
         recipe: A `Recipe`, the name of one that ships (`penjing recipes`), or a TOML file; None quantizes to int8
             after training.
         data: Arrays by the names x_train, y_train, x_validation, y_validation, x_test, y_test (or x, y), an .npz file
-            with them, or a `Splits`.
+            with them, or a `Splits`; or what `keras.Model.fit` takes: a pair (x, y) or a `tf.data.Dataset` of batches,
+            whole or under train, validation and test.
         metric: The name of a built-in metric, or a function (targets, outputs) -> float; None takes the task's usual.
         budget: "flash=32KB,drop=0.01", or a mapping with these keys.
         output: The run folder.

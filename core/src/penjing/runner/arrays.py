@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Split, Splits
+from penjing.contract import PARTS, Split, Splits
 from penjing.errors import DataError, did_you_mean
+from penjing.runner.fit_data import named
 from penjing.runner.task_guess import are_class_numbers
 
-PARTS = ("train", "validation", "test")
 INPUTS = ("x", *(f"x_{part}" for part in PARTS))
 KEYS = (*(f"{axis}_{part}" for part in PARTS for axis in "xy"), "x", "y", "labels")
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
-def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
+def load_arrays(data: Any, *, seed: int) -> Splits:
     """Data with the keys x_train, y_train, x_validation, y_validation, x_test, y_test; or x and y, which are split
     70/15/15 by the seed, each class alike; and perhaps labels.
 
     Args:
         data: An .npz file, or arrays by these names. For a model of several inputs each has a key of its own, by its
             name: "x_train.image", "x_train.age"; without a file a dict under "x_train" does as well, or a list in the
-            order of the model's inputs.
+            order of the model's inputs. Also what `keras.Model.fit` takes, see `fit_data`.
 
     Raises:
         DataError: A key is missing or unknown, the file is damaged or holds pickled objects, inputs are no numbers, or
@@ -37,7 +37,7 @@ def load_arrays(data: str | Path | Mapping[str, Any], *, seed: int) -> Splits:
     if isinstance(data, (str, Path)):
         arrays, source = _read(Path(data)), Path(data).name
     else:
-        arrays, source = _flattened(data), "arrays"
+        arrays, source = _flattened(named(data)), "arrays"
     for name in arrays:
         key, _, of_input = name.partition(".")
         if key not in KEYS or (of_input and key not in INPUTS) or name.endswith("."):

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Split, Splits, Task
+from penjing.contract import PARTS, Split, Splits, Task
 from penjing.errors import DataError
 
-PARTS = ("train", "validation", "test")
 _CLASS_TASKS = ("classification", "ordinal")
 
 

@@ -28,13 +28,15 @@ def taken_over(model: Any) -> Any:
         its own.
 
     Raises:
-        ModelError: A layer is quantized by Keras, or has adapters where they cannot be taken out; names the layer.
+        ModelError: A layer is quantized by Keras, is stateful, or has adapters where they cannot be taken out; names
+            the layer.
     """
     from penjing.compression.structure.replacement import Chain, is_open, replace_layers, replaceable_layers
     from penjing.compression.tensorflow_names import is_of_tensorflow, known_names
 
     layers = model._flatten_layers(include_self=False)
     _check_not_quantized(layers)
+    _check_stateless(layers)
     adapted = {id(layer) for layer in layers if getattr(layer, "lora_enabled", False)}
     chains = {}
     for path, layer, uses in replaceable_layers(model):
@@ -74,6 +76,18 @@ def _check_not_quantized(layers: Any) -> None:
                 where=f"layer '{layer.name}'",
                 why="its kernel is integers with scales beside it, in a form that LiteRT has no operator for",
                 hint="give the model as it was before model.quantize(): penjing's recipes quantize it",
+            )
+
+
+def _check_stateless(layers: Any) -> None:
+    for layer in layers:
+        if getattr(layer, "stateful", False):
+            raise ModelError(
+                "the layer is stateful: its answer depends on the examples before",
+                where=f"layer '{layer.name}'",
+                why="examples are shuffled for training, and each is answered by itself in measuring and in the file",
+                hint="build the same model with stateful=False and without a fixed batch size, then "
+                "new.set_weights(model.get_weights())",
             )
 
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import DataRequest, Split
+from penjing.contract import PARTS, DataRequest, Split
 from penjing.errors import DataError, PenjingError, RecipeError
 from penjing.testing.arrays import digest, parts_of
 from penjing.testing.checks import ConformanceError, NotApplicableError
 from penjing.testing.domain_subject import DomainUnderTest
 from penjing.testing.network import require_no_attempt
 
-PARTS = ("train", "validation", "test")
 MOST_CPU_SECONDS = 60.0
 """Processor time in which the built-in sample must be there. A first try that takes longer is not tried."""
 TIME_COLUMNS = ("time", "day", "date", "month", "year", "step")
