@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 import penjing
 from penjing.compression.pruning import criteria
+from penjing.compression.pruning.channel_counts import ChannelCounts
 from penjing.compression.pruning.channels import explain, preview, score, select
 from penjing.compression.pruning.selection import Limits, Selector, channels_left
 from penjing.compression.settings.channel_pruning import PruneChannelsSettings
@@ -22,6 +23,7 @@ from penjing.compression.structure.graph import ChannelGraph
 from penjing.compression.structure.surgery import join_kept, remove_atoms
 from penjing.contract import ExportSettings, Split
 from penjing.errors import BudgetError, ModelError, PenjingError
+from penjing.export.litert import to_litert
 from penjing.export.trial import file_cost
 from penjing.measure.file_graph import FileGraph
 from penjing.measure.macs import count_macs
@@ -358,3 +360,15 @@ def test_a_grouped_convolution_that_is_left_with_one_channel_a_group_is_counted(
     rows = {row["layer"]: (row["before"], row["after"]) for row in outcome["layers"]}
     smaller = penjing.load_model(tmp_path / "run/steps/01-prune-channels/model.keras")
     assert rows["grouped"] == (8, smaller.get_layer("grouped").filters) and rows["grouped"][1] < 8
+
+
+def test_the_sizes_of_a_depthwise_kernel_with_a_multiplier_are_found_in_the_file() -> None:
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, name="it")
+    model = keras.Sequential([keras.Input((8, 8, 4)), layer, keras.layers.Flatten(), keras.layers.Dense(2)])
+    promise = ChannelCounts.of(model, ["it"])
+    assert promise.shapes == {"it": (3, 3, 4, 2)}
+    content = to_litert(model, ExportSettings())
+    assert promise.check_file(content) == []
+    for wrong in ((3, 3, 4, 3), (3, 3, 5, 2), (3, 2, 4, 2)):
+        assert [v.layer for v in ChannelCounts(shapes={"it": wrong}).check_file(content)] == ["it"]

@@ -45,12 +45,15 @@ class ChannelCounts:
 
     def check_file(self, content: bytes) -> list[Violation]:
         """Kernels for which the file has no weight tensor of their size. It has no names, and converters reorder axes:
-        a tensor fits when it has the same sizes but for ones, and each fits one kernel."""
+        a tensor fits when it has the same sizes but for ones, and each fits one kernel. Of a depthwise kernel with a
+        depth multiplier the file has both last axes as one."""
         sizes = [_sizes(tensor.values.shape) for tensor in FileGraph.from_bytes(content).constants()]
         violations = []
         for path, shape in self.shapes.items():
-            if _sizes(shape) in sizes:
-                sizes.remove(_sizes(shape))
+            joined = (*shape[:-2], int(np.prod(shape[-2:])))
+            fits = next((found for found in (_sizes(shape), _sizes(joined)) if found in sizes), None)
+            if fits is not None:
+                sizes.remove(fits)
             else:
                 detail = f"no weight tensor of the file has the sizes of its kernel {shape}"
                 violations.append(Violation(layer=path, detail=detail))
