@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -133,3 +134,26 @@ def test_a_run_says_that_a_part_of_the_model_cannot_learn(recipe: str, said: boo
     result = penjing.compress(model, chosen, {"x": x, "y": np.arange(60) % 2}, budget="drop=1", output=tmp_path / "run")
     notes = " ".join(result.metrics["data"]["notes"])
     assert ("564 of 574 weights are frozen" in notes) == said
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.IntegerLookup(vocabulary=[3, 5, 7], name="table"),
+        lambda: layers.Hashing(9, name="table"),
+        lambda: layers.StringLookup(vocabulary=["a", "b"], name="table"),
+        lambda: layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=2, name="table"),
+    ],
+    ids=["integers", "hashing", "strings", "text"],
+)
+def test_a_layer_that_looks_values_up_is_named_before_the_run(make: Any, tmp_path: Path) -> None:
+    table = make()
+    text = isinstance(table, (layers.StringLookup, layers.TextVectorization))
+    inputs = keras.Input((1,), dtype="string" if text else "int64")
+    embedded = layers.Flatten()(layers.Embedding(12, 4)(table(inputs)))
+    model = keras.Model(inputs, layers.Dense(2)(embedded))
+    data = {"x": np.full((40, 1), 3), "y": np.arange(40) % 2}
+    with pytest.raises(ModelError, match="no operator in LiteRT") as caught:
+        penjing.compress(model, None, data, output=tmp_path / "run")
+    assert caught.value.where == "layer 'table'" and "beforehand" in caught.value.hint
+    assert not (tmp_path / "run").exists()

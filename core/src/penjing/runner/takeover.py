@@ -28,8 +28,8 @@ def taken_over(model: Any) -> Any:
         its own.
 
     Raises:
-        ModelError: A layer is quantized by Keras, is stateful, or has adapters where they cannot be taken out; names
-            the layer.
+        ModelError: A layer is quantized by Keras, is stateful, looks values up in a hash table, or has adapters where
+            they cannot be taken out; names the layer.
     """
     from penjing.compression.structure.replacement import Chain, is_open, replace_layers, replaceable_layers
     from penjing.compression.tensorflow_names import is_of_tensorflow, known_names
@@ -37,6 +37,7 @@ def taken_over(model: Any) -> Any:
     layers = model._flatten_layers(include_self=False)
     _check_not_quantized(layers)
     _check_stateless(layers)
+    _check_no_tables(layers)
     adapted = {id(layer) for layer in layers if getattr(layer, "lora_enabled", False)}
     chains = {}
     for path, layer, uses in replaceable_layers(model):
@@ -88,6 +89,22 @@ def _check_stateless(layers: Any) -> None:
                 why="examples are shuffled for training, and each is answered by itself in measuring and in the file",
                 hint="build the same model with stateful=False and without a fixed batch size, then "
                 "new.set_weights(model.get_weights())",
+            )
+
+
+def _check_no_tables(layers: Any) -> None:
+    import keras
+
+    kinds = keras.layers
+    for layer in layers:
+        if isinstance(
+            layer,
+            (kinds.IntegerLookup, kinds.StringLookup, kinds.TextVectorization, kinds.Hashing, kinds.HashedCrossing),
+        ):
+            raise ModelError(
+                f"{type(layer).__name__} has no operator in LiteRT: it looks values up in a hash table",
+                where=f"layer '{layer.name}'",
+                hint="apply it to the data beforehand, x = layer(x), and give a model of the layers behind it",
             )
 
 
