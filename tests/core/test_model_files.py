@@ -94,6 +94,15 @@ def test_what_cannot_be_looked_into_is_refused_with_a_way_out(tmp_path: Path) ->
             penjing.compress(model, data=data, output=tmp_path / "run")
 
 
+def test_a_file_of_a_model_that_is_not_built_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    import keras
+
+    keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="has no symbolic inputs") as caught:
+        open_model(tmp_path / "model.keras")
+    assert "keras.Input" in (caught.value.hint or "")
+
+
 def test_a_lambda_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     import keras
 

@@ -17,7 +17,8 @@ def open_model(path: Path) -> Any:
     """Read a model file, without running code that it may bring.
 
     Raises:
-        ModelError: The file is missing, damaged, of an unknown kind, or needs a class that Keras does not know.
+        ModelError: The file is missing, damaged, of an unknown kind, needs a class that Keras does not know, or holds a
+            model without symbolic inputs.
     """
     if not path.exists():
         raise ModelError("there is no such file", where=str(path))
@@ -29,6 +30,7 @@ def open_model(path: Path) -> Any:
         )
     import keras
 
+    from penjing.compression.model_tree import check_traceable
     from penjing.compression.tensorflow_names import known_names
 
     try:
@@ -47,6 +49,7 @@ def open_model(path: Path) -> Any:
             hint="with custom layers, call penjing.compress from Python after registering them with "
             "keras.saving.register_keras_serializable",
         ) from error
+    check_traceable(model)
     return taken_over(model)
 
 
@@ -64,11 +67,11 @@ def usable_model(given: Any) -> Any:
     from penjing.compression.losses import output_kind
     from penjing.compression.model_tree import check_finite, check_traceable
 
-    is_file = isinstance(given, (str, Path))
-    model = open_model(Path(given)) if is_file else given
-    check_traceable(model)
-    if not is_file:
-        model = taken_over(model)
+    if isinstance(given, (str, Path)):
+        model = open_model(Path(given))
+    else:
+        check_traceable(given)
+        model = taken_over(given)
     output_kind(model)  # refuses a model with several outputs
     model = _with_plain_output(model)
     check_finite(model)
