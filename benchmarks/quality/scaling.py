@@ -8,8 +8,8 @@ import tomli_w
 
 
 def recipe_epochs(text: str) -> int:
-    """Epochs of all steps of a recipe together."""
-    return sum(step.get("epochs", 0) for step in tomllib.loads(text).get("steps", []))
+    """Epochs of all steps of a recipe together; a step that prunes in rounds trains after each."""
+    return sum(step.get("epochs", 0) * step.get("iterations", 1) for step in tomllib.loads(text).get("steps", []))
 
 
 def scaled_recipe(text: str, epochs: int) -> str:
