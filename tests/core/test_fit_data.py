@@ -63,7 +63,7 @@ def test_a_run_on_a_dataset_is_the_run_on_its_arrays(tmp_path: Path) -> None:
     ("data", "said", "advice"),
     [
         (lambda: of((X, Y)), "single examples", "batch(32)"),
-        (lambda: of(X).batch(8), "1 parts instead of 2", "(inputs, targets)"),
+        (lambda: of(X).batch(8), "1 part instead of 2", "(inputs, targets)"),
         (lambda: of((X, Y, Y)).batch(8), "3 parts instead of 2", "(inputs, targets)"),
         (lambda: of((X, Y)).batch(8).repeat(), "no end", "take"),
         (lambda: of((X, Y)).batch(8).take(0), "empty", ""),

@@ -30,8 +30,9 @@ def named(data: Any) -> Mapping[str, Any]:
     if not set(data) & set(PARTS):
         return data
     arrays = {name: value for name, value in data.items() if name not in PARTS}
-    for part in set(data) & set(PARTS):
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = _pair(data[part], part)
+    for part in PARTS:
+        if part in data:
+            arrays[f"x_{part}"], arrays[f"y_{part}"] = _pair(data[part], part)
     return arrays
 
 
@@ -56,7 +57,7 @@ def _of_batches(dataset: Any, where: str) -> tuple[Any, Any]:
     if not isinstance(spec, tuple) or len(spec) != 2:
         count = len(spec) if isinstance(spec, tuple) else 1
         raise DataError(
-            f"an element of the dataset has {count} parts instead of 2, inputs and targets",
+            f"an element of the dataset has {count} part{'s' * (count != 1)} instead of 2, inputs and targets",
             where=where,
             hint="dataset.map(...) to (inputs, targets)",
         )
