@@ -103,6 +103,20 @@ def test_a_file_of_a_model_that_is_not_built_is_refused_with_a_way_out(tmp_path:
     assert "keras.Input" in (caught.value.hint or "")
 
 
+def test_explain_refuses_weights_that_are_not_finite(run_penjing, tmp_path: Path) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="stem"), keras.layers.Flatten()])
+    kernel = model.get_layer("stem").kernel
+    values = np.array(kernel)
+    values[0, 0, 0, 0] = np.nan
+    kernel.assign(values)
+    model.save(tmp_path / "model.keras")
+    done = run_penjing("explain", tmp_path / "model.keras", "--recipe", "smallest")
+    assert done.returncode == 2, done.stderr
+    assert "1 of 108 weights are NaN or infinite" in done.stderr and "layer 'stem'" in done.stderr
+
+
 def test_a_lambda_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     import keras
 
