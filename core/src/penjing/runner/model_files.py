@@ -18,7 +18,7 @@ def open_model(path: Path) -> Any:
 
     Raises:
         ModelError: The file is missing, damaged, of an unknown kind, needs a class that Keras does not know, or holds a
-            model without symbolic inputs.
+            model without symbolic inputs or with values that are not finite.
     """
     if not path.exists():
         raise ModelError("there is no such file", where=str(path))
@@ -30,7 +30,6 @@ def open_model(path: Path) -> Any:
         )
     import keras
 
-    from penjing.compression.model_tree import check_traceable
     from penjing.compression.tensorflow_names import known_names
 
     try:
@@ -49,8 +48,7 @@ def open_model(path: Path) -> Any:
             hint="with custom layers, call penjing.compress from Python after registering them with "
             "keras.saving.register_keras_serializable",
         ) from error
-    check_traceable(model)
-    return taken_over(model)
+    return _checked(model)
 
 
 def usable_model(given: Any) -> Any:
@@ -65,15 +63,19 @@ def usable_model(given: Any) -> Any:
 
     fix_thread_order()  # before the model is opened, which starts TensorFlow
     from penjing.compression.losses import output_kind
+
+    model = open_model(Path(given)) if isinstance(given, (str, Path)) else _checked(given)
+    output_kind(model)  # refuses a model with several outputs
+    return _with_plain_output(model)
+
+
+def _checked(model: Any) -> Any:
+    """The model taken over, if the engine can look into it and its weights are finite: on NaN the converter ends the
+    whole process."""
     from penjing.compression.model_tree import check_finite, check_traceable
 
-    if isinstance(given, (str, Path)):
-        model = open_model(Path(given))
-    else:
-        check_traceable(given)
-        model = taken_over(given)
-    output_kind(model)  # refuses a model with several outputs
-    model = _with_plain_output(model)
+    check_traceable(model)
+    model = taken_over(model)
     check_finite(model)
     return model
 

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from penjing.compression.model_tree import kernels
+from penjing.compression.weights_in_file import unfound
 from penjing.contract import KeptAxes, Violation
-from penjing.measure.file_graph import FileGraph
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +44,13 @@ class ChannelCounts:
         return violations
 
     def check_file(self, content: bytes) -> list[Violation]:
-        """Kernels for which the file has no weight tensor of their size. It has no names, and converters reorder axes:
-        a tensor fits when it has the same sizes but for ones, and each fits one kernel. Of a depthwise kernel with a
-        depth multiplier the file has both last axes as one."""
-        sizes = [_sizes(tensor.values.shape) for tensor in FileGraph.from_bytes(content).constants()]
-        violations = []
-        for path, shape in self.shapes.items():
-            joined = (*shape[:-2], int(np.prod(shape[-2:])))
-            fits = next((found for found in (_sizes(shape), _sizes(joined)) if found in sizes), None)
-            if fits is not None:
-                sizes.remove(fits)
-            else:
-                detail = f"no weight tensor of the file has the sizes of its kernel {shape}"
-                violations.append(Violation(layer=path, detail=detail))
-        return violations
+        """Kernels for which the file has no weight tensor of their shape, whatever its values."""
+        return [
+            Violation(
+                layer=path, detail=f"no weight tensor of the file has the sizes of its kernel {self.shapes[path]}"
+            )
+            for path in unfound(content, self.shapes, lambda part, values: True)
+        ]
 
     def resized(self, kept: KeptAxes) -> ChannelCounts:
         """The sizes after more channels have gone."""
@@ -74,7 +67,3 @@ class ChannelCounts:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ChannelCounts:
         return cls(shapes={path: tuple(int(size) for size in shape) for path, shape in state.items()})
-
-
-def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted(size for size in shape if size != 1))
