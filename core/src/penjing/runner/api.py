@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def compress(
     model: Any,
     recipe: Recipe | str | Path | None = None,
-    data: Splits | Mapping[str, Any] | str | Path | None = None,
+    data: Any = None,
     metric: str | Callable[[Any, Any], float] | None = None,
     budget: str | Mapping[str, Any] | None = None,
     output: str | Path = "runs/model",

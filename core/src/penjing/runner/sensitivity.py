@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def analyse_sensitivity(
     model: Any,
-    data: Splits | Mapping[str, Any] | str | Path,
+    data: Any,
     *,
     metric: str | None = None,
     settings: SensitivitySettings | None = None,

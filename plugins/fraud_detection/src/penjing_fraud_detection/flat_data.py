@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from penjing.contract import Split, Splits
+from penjing.contract import PARTS, Split, Splits
 from penjing.errors import DataError
 from penjing_fraud_detection.features import DAY
 from penjing_fraud_detection.inputs import Inputs
 from penjing_fraud_detection.reading import FlatTable
 
 LABELS = ("genuine", "fraud")
-PARTS = ("train", "validation", "test")
 
 
 def flat_splits(table: FlatTable, *, source: str, seed: int, options: Mapping[str, Any]) -> Splits:
